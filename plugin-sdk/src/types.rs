@@ -1,0 +1,59 @@
+//! Short ways to make the contract's types.
+
+use crate::{
+    Decision, Depends, Effects, Kind, Plan, Refusal, Servers, SessionState, Transaction, Verdict,
+};
+
+impl Verdict {
+    /// The answer when in doubt: it may write, so the primary, and nothing is
+    /// concluded for other texts.
+    pub fn conservative(reason: impl Into<String>) -> Self {
+        Verdict {
+            depends: Depends::Text,
+            kind: Kind::Unknown,
+            servers: Servers::Primary,
+            effects: Effects::WRITES,
+            name: None,
+            tables: Vec::new(),
+            functions: Vec::new(),
+            reason: reason.into(),
+        }
+    }
+}
+
+impl Decision {
+    /// `servers` and `node` as given, with the memories as they were.
+    pub fn keeping(state: SessionState, servers: Servers, node: u32) -> Self {
+        Decision {
+            servers,
+            node,
+            transaction_memory: state.transaction_memory,
+            session_memory: state.session_memory,
+        }
+    }
+}
+
+impl Plan {
+    /// Refuses the statement with an error of this SQLSTATE.
+    pub fn reject(sqlstate: impl Into<String>, message: impl Into<String>) -> Self {
+        Plan::Reject(Refusal {
+            sqlstate: sqlstate.into(),
+            message: message.into(),
+            hint: None,
+        })
+    }
+}
+
+// The generated types leave these out.
+
+impl Default for Effects {
+    fn default() -> Self {
+        Effects::empty()
+    }
+}
+
+impl Default for Transaction {
+    fn default() -> Self {
+        Transaction::Idle
+    }
+}

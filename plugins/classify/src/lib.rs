@@ -1,0 +1,154 @@
+//! Waypool's default classifier: Pgpool-II's rules for streaming replication
+//! (`docs/pgpool-differences.md` lists where it deliberately decides
+//! otherwise).
+//!
+//! The way of a text: [`words`] cuts it into tokens, [`split`] into
+//! statements; [`statement`] looks at the first word; [`query`] passes over a
+//! query once and lists what it names; [`facts`] asks the catalog about these
+//! names. Only what such a pass leaves in doubt is given to a full grammar
+//! ([`parse`]), which takes forty times as long.
+//!
+//! The rule behind all: a text that is not understood for certain goes to the
+//! primary and counts as a write.
+
+mod answer;
+mod config;
+mod facts;
+mod keyword;
+mod parse;
+mod prepared;
+mod query;
+mod session;
+mod split;
+mod statement;
+mod transaction;
+mod words;
+
+pub use config::{CheckTempTable, Rules};
+
+use waypool_plugin_sdk::{Classifier, Depends, Effects, Host, Kind, Plugin, Servers, Verdict};
+use waypool_scan::TokenKind;
+
+use crate::answer::{answer, unparsed};
+use crate::statement::{Context, Place};
+use crate::words::{Cursor, Word};
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Classify {
+    rules: Rules,
+    /// The words of the text at hand; kept for its storage.
+    words: Vec<Word>,
+}
+
+impl Plugin for Classify {
+    type Config = Rules;
+
+    fn new(rules: Rules) -> Result<Self, String> {
+        Ok(Self {
+            rules: rules.checked()?,
+            words: Vec::new(),
+        })
+    }
+}
+
+impl Classifier for Classify {
+    fn classify(&mut self, text: &str, _database: &str, host: &dyn Host) -> Verdict {
+        words::cut(text, &mut self.words);
+        let balanced = self.rules.allow_sql_comments || self.rules.begins_as_read(text);
+        let context = Context {
+            rules: &self.rules,
+            host,
+            place: Place::Alone { balanced },
+        };
+        let cursor = Cursor::new(text, &self.words);
+        let verdict = match split::statements(&self.words).as_slice() {
+            [] => empty(balanced),
+            [one] => statement::classify(cursor.between(one.start, one.end), context),
+            several => {
+                let statements = several.iter().map(|one| cursor.between(one.start, one.end));
+                multiple(statements.map(|one| statement::classify(one, context)))
+            }
+        };
+        if self
+            .words
+            .last()
+            .is_some_and(|word| word.kind == TokenKind::Unterminated)
+        {
+            return unparsed("unterminated quote or comment");
+        }
+        if text.contains("\\'") && has_ambiguous_string(cursor) {
+            cautious(verdict)
+        } else {
+            verdict
+        }
+    }
+}
+
+/// Nothing, a semicolon or a comment: as a SELECT.
+fn empty(balanced: bool) -> Verdict {
+    let servers = if balanced {
+        Servers::Any
+    } else {
+        Servers::Primary
+    };
+    answer(Kind::Empty, servers, Effects::empty(), "empty")
+}
+
+/// A text of several statements goes to the primary as a whole.
+fn multiple(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    let reason = "several statements";
+    let mut whole = answer(Kind::Unknown, Servers::Primary, Effects::MULTIPLE, reason);
+    for mut verdict in verdicts {
+        whole.effects |= verdict.effects;
+        if changes_transaction(verdict.kind) {
+            whole.effects |= Effects::TRANSACTION_INSIDE;
+        }
+        if verdict.depends == Depends::Moment {
+            whole.depends = Depends::Moment;
+            whole.reason = verdict.reason;
+        }
+        whole.tables.append(&mut verdict.tables);
+        whole.functions.append(&mut verdict.functions);
+    }
+    whole
+}
+
+fn changes_transaction(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Begin | Kind::Commit | Kind::Rollback | Kind::PrepareTransaction
+    )
+}
+
+/// `'a\'` is a string by itself, unless standard_conforming_strings is off,
+/// when it goes on. The text alone does not tell.
+fn has_ambiguous_string(mut cursor: Cursor) -> bool {
+    while let Some(kind) = cursor.kind(0) {
+        let plain = matches!(kind, TokenKind::String | TokenKind::NationalString);
+        if plain && cursor.raw().contains("\\'") {
+            return true;
+        }
+        cursor.at += 1;
+    }
+    false
+}
+
+/// The verdict for a text that may read differently: a write on the primary
+/// stays one, everything else becomes one.
+fn cautious(verdict: Verdict) -> Verdict {
+    let write = verdict.servers == Servers::Primary && verdict.effects.contains(Effects::WRITES);
+    match write {
+        true => Verdict {
+            depends: Depends::Text,
+            ..verdict
+        },
+        false => Verdict {
+            tables: verdict.tables,
+            functions: verdict.functions,
+            ..unparsed("a backslash before a quote: standard_conforming_strings may be off")
+        },
+    }
+}
+
+waypool_plugin_sdk::export!(Classify: classifier);

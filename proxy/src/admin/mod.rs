@@ -1,0 +1,3 @@
+//! What operators ask the proxy itself.
+
+pub mod show;

@@ -1,0 +1,24 @@
+//! `waypool check`: every mistake of a configuration, and what to write instead.
+
+use crate::config::Config;
+use crate::plugin::{Options, PluginHost};
+use crate::proxy::{self, Access};
+use anyhow::{Context, bail};
+use std::path::Path;
+
+pub fn check(path: &Path) -> anyhow::Result<()> {
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(errors) => {
+            let count = errors.iter().count();
+            eprintln!("{errors}");
+            bail!("{}: {count} {} found", path.display(), if count == 1 { "mistake" } else { "mistakes" });
+        }
+    };
+    // What the configuration refers to: rules, users, certificates, plugins.
+    Access::new(&config)?;
+    let plugins = PluginHost::new(proxy::sources(&config), Options::default());
+    plugins.context("a plugin cannot be loaded")?;
+    println!("{}: fine: {} backend(s), port {}", path.display(), config.backends.len(), config.port);
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! The command line: one file a subcommand.
+
+mod check;
+mod demo;
+mod run;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A PostgreSQL routing proxy that you extend with WebAssembly.
+#[derive(Debug, Parser)]
+#[command(name = "waypool", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve clients until SIGINT or SIGTERM; SIGHUP reloads the configuration
+    Run(ConfigFile),
+    /// Say everything that is wrong with a configuration, without starting
+    Check(ConfigFile),
+    /// Start a primary, a standby and Waypool in a temporary folder, and show them working
+    Demo(demo::Options),
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE", default_value = "waypool.toml")]
+    config: PathBuf,
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(file) => run::run(&file.config),
+        Command::Check(file) => check::check(&file.config),
+        Command::Demo(options) => demo::demo(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("waypool: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

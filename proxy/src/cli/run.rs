@@ -1,0 +1,62 @@
+//! `waypool run`: the proxy in the foreground.
+
+use crate::config::Config;
+use crate::listen::Running;
+use crate::logging::{self, Logging};
+use crate::proxy::Proxy;
+use anyhow::{Context, anyhow};
+use std::path::Path;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub fn run(path: &Path) -> anyhow::Result<()> {
+    let config = Config::load(path).map_err(|errors| anyhow!("the configuration has mistakes\n{errors}"))?;
+    let logging = logging::start(config.log_min_messages, config.log_format)?;
+    let proxy = Proxy::new(config)?;
+    let running = Running::start(proxy)?;
+    announce(&running.proxy.config());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(wait_for_signals(path, &running.proxy, &logging))?;
+    tracing::info!("stopping");
+    running.stop();
+    Ok(())
+}
+
+fn announce(config: &Config) {
+    let addresses = config.listen_addresses.join(", ");
+    let sockets: Vec<_> = config.unix_socket_directories.iter().map(|path| path.display().to_string()).collect();
+    tracing::info!(port = config.port, addresses, sockets = sockets.join(", "), "ready to accept connections");
+}
+
+/// Returns when the proxy is to end.
+async fn wait_for_signals(path: &Path, proxy: &Proxy, logging: &Logging) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = hangup.recv() => reload(path, proxy, logging),
+        }
+    }
+}
+
+/// A configuration with mistakes changes nothing.
+fn reload(path: &Path, proxy: &Proxy, logging: &Logging) {
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(errors) => return tracing::error!("reload refused, the configuration has mistakes:\n{errors}"),
+    };
+    let difference = Config::reloadable_difference(&proxy.config(), &config);
+    for key in &difference.restart {
+        tracing::warn!("{key} changed: it needs a restart");
+    }
+    let (level, format) = (config.log_min_messages, config.log_format);
+    if let Err(error) = proxy.reload(config) {
+        return tracing::error!("reload refused: {error}");
+    }
+    if let Err(error) = logging.change(level, format) {
+        tracing::warn!("the log's settings could not be changed: {error}");
+    }
+    tracing::info!(changed = difference.reload.join(", "), "configuration reloaded");
+}

@@ -1,0 +1,195 @@
+//! Looking after the servers: which is the primary, which are up, how far
+//! behind the standbys are.
+//!
+//! Each server has a task of its own, so that one which hangs delays no other.
+//! It looks every `sr_check_period`; every `health_check_period` while the
+//! server is down; and at once when a session reports a failure.
+
+use super::backend::{Replication, Role, Status};
+use super::{Backend, Cluster};
+use crate::auth::server::Credentials;
+use crate::config::{ClusteringMode, Config};
+use crate::pool::{Identity, Pool, ServerConn};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What one look at a server costs: role, and how far its WAL is.
+const LOOK: &str = "SELECT pg_catalog.pg_is_in_recovery()::text, CASE WHEN pg_catalog.pg_is_in_recovery() \
+    THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END::text";
+/// What the primary knows of its standbys. Needs the role pg_monitor.
+const STANDBYS: &str = "SELECT application_name, state, sync_state FROM pg_catalog.pg_stat_replication";
+
+/// One server's monitor.
+pub struct Monitor {
+    cluster: Arc<Cluster>,
+    backend: Arc<Backend>,
+    pool: Arc<Pool>,
+    identity: Arc<Identity>,
+    credentials: Credentials,
+    timing: Timing,
+    /// Kept between looks.
+    conn: Option<ServerConn>,
+    /// Where the primary's WAL was when it was last looked at.
+    primary_lsn: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Clone)]
+struct Timing {
+    period: Duration,
+    retry: Duration,
+    timeout: Duration,
+    delay_threshold: Option<u64>,
+}
+
+/// One monitor for each server.
+pub fn monitors(
+    cluster: &Arc<Cluster>,
+    pools: &[Arc<Pool>],
+    config: &Config,
+    credentials: &Credentials,
+) -> Vec<Monitor> {
+    let primary_lsn = Arc::new(AtomicU64::new(0));
+    let user = if config.sr_check_user.is_empty() { "postgres" } else { &config.sr_check_user };
+    let identity = Arc::new(Identity {
+        user: user.into(),
+        database: config.sr_check_database.as_str().into(),
+        parameters: vec![("application_name".into(), "waypool monitor".into())],
+    });
+    let timing = Timing {
+        period: config.sr_check_period,
+        retry: config.health_check_period,
+        timeout: config.connect_timeout,
+        delay_threshold: config.delay_threshold,
+    };
+    let of = |(backend, pool): (&Arc<Backend>, &Arc<Pool>)| Monitor {
+        cluster: cluster.clone(),
+        backend: backend.clone(),
+        pool: pool.clone(),
+        identity: identity.clone(),
+        credentials: credentials.clone(),
+        timing: timing.clone(),
+        conn: None,
+        primary_lsn: primary_lsn.clone(),
+    };
+    cluster.backends.iter().zip(pools).map(of).collect()
+}
+
+/// What a server said of itself.
+struct Seen {
+    in_recovery: bool,
+    lsn: u64,
+}
+
+impl Monitor {
+    /// Looks for ever.
+    pub async fn run(mut self) {
+        loop {
+            let up = self.look().await;
+            let pause = if up { self.timing.period } else { self.timing.retry };
+            self.pool.close_expired();
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.backend.look.notified() => {}
+            }
+        }
+    }
+
+    /// One look at the server; whether it is up.
+    pub async fn look(&mut self) -> bool {
+        match tokio::time::timeout(self.timing.timeout, self.ask()).await {
+            Ok(Ok(seen)) => {
+                self.found_up(&seen);
+                true
+            }
+            Ok(Err(why)) => self.found_down(&why),
+            Err(_) => self.found_down("no answer within connect_timeout"),
+        }
+    }
+
+    async fn ask(&mut self) -> Result<Seen, String> {
+        // Taken out: after an error, or a time-out, it is closed.
+        if let Some(mut conn) = self.conn.take()
+            && let Ok(seen) = look_through(&mut conn, &self.cluster, &self.backend).await
+        {
+            self.conn = Some(conn);
+            return Ok(seen);
+        }
+        let connected = self.pool.connect(&self.identity, &self.credentials).await;
+        let mut conn = connected.map_err(|error| error.to_string())?;
+        let seen = look_through(&mut conn, &self.cluster, &self.backend).await?;
+        self.conn = Some(conn);
+        Ok(seen)
+    }
+
+    fn found_up(&self, seen: &Seen) {
+        let role = match (self.cluster.mode, seen.in_recovery) {
+            _ if self.backend.config.flag.always_primary => Role::Primary,
+            (ClusteringMode::StreamingReplication, true) => Role::Standby,
+            _ => Role::Primary,
+        };
+        let lag = match role {
+            Role::Standby => self.primary_lsn.load(Ordering::Relaxed).saturating_sub(seen.lsn),
+            _ => {
+                self.primary_lsn.store(seen.lsn, Ordering::Relaxed);
+                0
+            }
+        };
+        let was = self.backend.status();
+        let changed = self.backend.set(Status::Up, role);
+        let lag_changed = self.backend.set_lag(lag, self.timing.delay_threshold);
+        if was != Status::Up {
+            tracing::info!(backend = self.backend.id, address = %self.backend.address(), %role, "server is up");
+        }
+        if lag_changed {
+            tracing::warn!(backend = self.backend.id, lag, "standby's lag crossed delay_threshold");
+        }
+        if changed || lag_changed {
+            self.cluster.publish();
+        }
+    }
+
+    fn found_down(&mut self, why: &str) -> bool {
+        self.conn = None;
+        let was = self.backend.status();
+        let changed = self.backend.set(Status::Down, Role::Unknown);
+        if was != Status::Down {
+            tracing::warn!(backend = self.backend.id, address = %self.backend.address(), "server is down: {why}");
+            self.pool.close_idle();
+        }
+        if changed {
+            self.cluster.publish();
+        }
+        false
+    }
+}
+
+async fn look_through(conn: &mut ServerConn, cluster: &Cluster, backend: &Backend) -> Result<Seen, String> {
+    let rows = conn.simple_query(LOOK).await.map_err(|error| error.to_string())?;
+    let Some([Some(recovery), lsn]) = rows.first().map(Vec::as_slice) else {
+        return Err("pg_is_in_recovery() gave no row".to_owned());
+    };
+    let seen = Seen { in_recovery: recovery == "true", lsn: lsn.as_deref().and_then(parse_lsn).unwrap_or(0) };
+    if !seen.in_recovery && cluster.is_primary(backend.id) {
+        // For people only: without the right to see it, the columns stay empty.
+        let rows = conn.simple_query(STANDBYS).await.unwrap_or_default();
+        for standby in &cluster.backends {
+            standby.set_replication(replication_of(standby, &rows));
+        }
+    }
+    Ok(seen)
+}
+
+fn replication_of(standby: &Backend, rows: &[Vec<Option<String>>]) -> Option<Replication> {
+    let name = standby.config.application_name.as_ref()?;
+    let row = rows.iter().find(|row| row.first().and_then(Option::as_ref) == Some(name))?;
+    let column = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
+    Some(Replication { state: column(1), sync_state: column(2) })
+}
+
+/// `16/B374D848` as a number of bytes.
+pub(super) fn parse_lsn(text: &str) -> Option<u64> {
+    let (high, low) = text.split_once('/')?;
+    let part = |hex: &str| u32::from_str_radix(hex, 16).ok().map(u64::from);
+    Some(part(high)? << 32 | part(low)?)
+}

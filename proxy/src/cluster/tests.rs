@@ -1,0 +1,70 @@
+#![allow(clippy::unwrap_used)]
+use super::backend::{Role, Status};
+use super::*;
+use crate::config::Config;
+use std::path::Path;
+
+fn cluster(servers: usize) -> Cluster {
+    let mut text = "sr_check_user = \"postgres\"\n".to_owned();
+    for id in 0..servers {
+        text += &format!("[[backend]]\nhostname = \"127.0.0.1\"\nport = {}\n", 5000 + id);
+    }
+    Cluster::new(&Config::parse(&text, Path::new("waypool.toml")).unwrap())
+}
+
+#[test]
+fn the_primary_is_the_one_not_in_recovery() {
+    let cluster = cluster(2);
+    assert!(cluster.primary().is_none());
+    cluster.backends[0].set(Status::Up, Role::Standby);
+    cluster.backends[1].set(Status::Up, Role::Primary);
+    cluster.publish();
+    assert!(cluster.is_primary(1));
+}
+
+#[test]
+fn a_primary_that_is_down_stays_until_another_appears() {
+    let cluster = cluster(2);
+    cluster.backends[0].set(Status::Up, Role::Primary);
+    cluster.backends[1].set(Status::Up, Role::Standby);
+    cluster.publish();
+    cluster.backends[0].set(Status::Down, Role::Unknown);
+    cluster.publish();
+    assert!(cluster.is_primary(0));
+    cluster.backends[1].set(Status::Up, Role::Primary);
+    cluster.publish();
+    assert!(cluster.is_primary(1));
+    // The old one comes back and still believes in itself: it is not followed.
+    cluster.backends[0].set(Status::Up, Role::Primary);
+    cluster.publish();
+    assert!(cluster.is_primary(1));
+}
+
+#[test]
+fn a_failure_stops_reads_until_the_monitor_has_looked() {
+    let cluster = cluster(1);
+    cluster.backends[0].set(Status::Up, Role::Standby);
+    let epoch = cluster.epoch();
+    cluster.report_failure(0, "connection reset");
+    assert!(!cluster.is_readable(0));
+    assert!(cluster.epoch() > epoch);
+    assert!(cluster.backends[0].set(Status::Up, Role::Standby));
+    assert!(cluster.is_readable(0));
+}
+
+#[test]
+fn a_standby_beyond_the_threshold_is_not_read() {
+    let cluster = cluster(1);
+    cluster.backends[0].set(Status::Up, Role::Standby);
+    assert!(cluster.backends[0].set_lag(2000, Some(1000)));
+    assert!(!cluster.is_readable(0));
+    assert!(cluster.backends[0].set_lag(0, Some(1000)));
+    assert!(cluster.is_readable(0));
+}
+
+#[test]
+fn lsn_as_bytes() {
+    assert_eq!(super::monitor::parse_lsn("16/B374D848"), Some(0x16_b374_d848));
+    assert_eq!(super::monitor::parse_lsn("0/0"), Some(0));
+    assert_eq!(super::monitor::parse_lsn("nonsense"), None);
+}

@@ -1,0 +1,113 @@
+//! What changes between two configurations, by what it takes to apply it.
+
+use super::model::{Config, ListenTls};
+
+/// The keys whose values differ, by their names in the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Need a restart; a reload leaves the old value in force.
+    pub restart: Vec<String>,
+    /// Take effect on reload.
+    pub reload: Vec<String>,
+}
+
+/// Compares the fields named. The pattern names every field of `Config`, so
+/// the compiler asks for a decision when a field is added.
+macro_rules! compare {
+    ($old:ident, $new:ident, restart: $($restart:ident)*, reload: $($reload:ident)*, elsewhere: $($other:ident)*) => {{
+        let Config { $($restart: _,)* $($reload: _,)* $($other: _,)* } = $old;
+        let mut difference = Difference::default();
+        $(if $old.$restart != $new.$restart {
+            difference.restart.push(stringify!($restart).to_owned());
+        })*
+        $(if $old.$reload != $new.$reload {
+            difference.reload.push(stringify!($reload).to_owned());
+        })*
+        difference
+    }};
+}
+
+pub(super) fn between(old: &Config, new: &Config) -> Difference {
+    let mut difference = compare!(old, new,
+        restart:
+            port listen_addresses unix_socket_directories unix_socket_permissions
+            worker_threads backend_clustering_mode,
+        reload:
+            max_client_conn pool_mode default_pool_size query_wait_timeout
+            reset_query_list connection_cache connection_life_time
+            authentication_timeout connect_timeout client_idle_limit
+            sr_check_period sr_check_user sr_check_password sr_check_database
+            health_check_period delay_threshold
+            relcache_size relcache_expire statement_cache_size
+            hba auth_file users log_min_messages log_format,
+        elsewhere: source backends ssl plugins
+    );
+    difference.reload.extend(ssl(old, new));
+    difference.reload.extend(backends(old, new));
+    difference.reload.extend(plugins(old, new));
+    difference
+}
+
+/// One field here, four keys in the file.
+fn ssl(old: &Config, new: &Config) -> Vec<String> {
+    let (old, new) = (old.ssl.as_ref(), new.ssl.as_ref());
+    let ca_cert = |tls: Option<&ListenTls>| tls.and_then(|tls| tls.ca_cert.clone());
+    let keys = [
+        ("ssl", old.is_some() != new.is_some()),
+        (
+            "ssl_cert",
+            old.map(|tls| &tls.cert) != new.map(|tls| &tls.cert),
+        ),
+        (
+            "ssl_key",
+            old.map(|tls| &tls.key) != new.map(|tls| &tls.key),
+        ),
+        ("ssl_ca_cert", ca_cert(old) != ca_cert(new)),
+    ];
+    keys.into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(key, _)| key.to_owned())
+        .collect()
+}
+
+/// Servers are known by their number: their place in the file, from 0.
+fn backends(old: &Config, new: &Config) -> Vec<String> {
+    let count = old.backends.len().max(new.backends.len());
+    (0..count)
+        .filter_map(|id| match (old.backends.get(id), new.backends.get(id)) {
+            (Some(before), Some(after)) if before == after => None,
+            (Some(_), Some(after)) => {
+                Some(format!("backend {id} ({}:{})", after.hostname, after.port))
+            }
+            (None, Some(added)) => Some(format!(
+                "backend {id} ({}:{}), added",
+                added.hostname, added.port
+            )),
+            (Some(gone), None) => Some(format!(
+                "backend {id} ({}:{}), removed",
+                gone.hostname, gone.port
+            )),
+            (None, None) => None,
+        })
+        .collect()
+}
+
+fn plugins(old: &Config, new: &Config) -> Vec<String> {
+    old.plugins
+        .iter()
+        .zip(new.plugins.iter())
+        .filter(|((_, before), (_, after))| before != after)
+        .map(|((name, _), _)| format!("plugins.{name}"))
+        .collect()
+}
+
+// === impl Difference ===
+
+impl Difference {
+    pub fn is_empty(&self) -> bool {
+        self.restart.is_empty() && self.reload.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+#![allow(clippy::unwrap_used)]
+
+use crate::config::{Config, Difference};
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, "waypool.toml").unwrap()
+}
+
+fn difference(old: &str, new: &str) -> Difference {
+    Config::reloadable_difference(&parse(old), &parse(new))
+}
+
+const OLD: &str =
+    "sr_check_user = 'w'\nhba = ['local all all trust']\n[[backend]]\nhostname = 'a'\n";
+
+#[test]
+fn moved_lines_change_nothing() {
+    let moved = OLD.replace("hba", "\n# comment\nhba");
+    assert!(difference(OLD, &moved).is_empty());
+}
+
+#[test]
+fn restart_and_reload() {
+    let new = format!("port = 1\nsr_check_password = 'x'\nlog_format = 'json'\n{OLD}");
+    let difference = difference(OLD, &new);
+    assert_eq!(difference.restart, ["port"]);
+    assert_eq!(difference.reload, ["sr_check_password", "log_format"]);
+}
+
+#[test]
+fn servers_by_number() {
+    let two = format!("{OLD}[[backend]]\nhostname = 'b'\n");
+    let heavier = format!("{OLD}weight = 2\n");
+    assert_eq!(difference(OLD, &two).reload, ["backend 1 (b:5432), added"]);
+    assert_eq!(
+        difference(&two, OLD).reload,
+        ["backend 1 (b:5432), removed"]
+    );
+    assert_eq!(difference(OLD, &heavier).reload, ["backend 0 (a:5432)"]);
+}
+
+#[test]
+fn tls_and_plugins() {
+    // Any readable file does: what is in it is not read here.
+    let tls = format!("ssl = true\nssl_cert = '/proc/version'\nssl_key = '/proc/version'\n{OLD}");
+    assert_eq!(difference(OLD, &tls).reload, ["ssl", "ssl_cert", "ssl_key"]);
+    let plugin = format!("{OLD}[plugins.balance.config]\nx = 1\n");
+    assert_eq!(difference(OLD, &plugin).reload, ["plugins.balance"]);
+}

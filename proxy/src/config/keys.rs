@@ -1,0 +1,168 @@
+//! The names that may stand in each kind of table, and what to say about a
+//! name that may not.
+
+use super::pgpool;
+
+/// A kind of table, by the keys it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Before the first `[table]`.
+    Top,
+    /// `[[backend]]`
+    Backend,
+    /// `[plugins]`
+    Plugins,
+    /// `[plugins.NAME]`
+    Plugin,
+    /// `[users]` and `[plugins.NAME.config]`, whose keys are free.
+    Free,
+}
+
+pub(super) const TOP: &[&str] = &[
+    "port",
+    "listen_addresses",
+    "unix_socket_directories",
+    "unix_socket_permissions",
+    "worker_threads",
+    "max_client_conn",
+    "backend_clustering_mode",
+    "pool_mode",
+    "default_pool_size",
+    "query_wait_timeout",
+    "reset_query_list",
+    "connection_cache",
+    "connection_life_time",
+    "authentication_timeout",
+    "connect_timeout",
+    "client_idle_limit",
+    "sr_check_period",
+    "sr_check_user",
+    "sr_check_password",
+    "sr_check_database",
+    "health_check_period",
+    "delay_threshold",
+    "relcache_size",
+    "relcache_expire",
+    "statement_cache_size",
+    "ssl",
+    "ssl_cert",
+    "ssl_key",
+    "ssl_ca_cert",
+    "hba",
+    "auth_file",
+    "log_min_messages",
+    "log_format",
+    "users",
+    "backend",
+    "plugins",
+];
+
+pub(super) const BACKEND: &[&str] = &[
+    "hostname",
+    "port",
+    "weight",
+    "flag",
+    "application_name",
+    "sslmode",
+    "sslrootcert",
+    "max_connections",
+];
+
+pub(super) const PLUGINS: &[&str] = &["classify", "balance", "rewrite"];
+
+pub(super) const PLUGIN: &[&str] = &[
+    "path",
+    "deadline",
+    "memory_limit",
+    "on_error",
+    "allow_writes_on_standby",
+    "config",
+];
+
+/// What is wrong with `key` in a table of `kind`, and what to write instead.
+pub(super) fn explain_unknown(kind: Kind, key: &str) -> String {
+    let unknown = match kind {
+        Kind::Top | Kind::Free => format!("unknown key \"{key}\""),
+        Kind::Backend => format!("unknown key \"{key}\" in [[backend]]"),
+        Kind::Plugins => format!("unknown plugin \"{key}\""),
+        Kind::Plugin => format!("unknown key \"{key}\" in [plugins.NAME]"),
+    };
+    if let Some(place) = pgpool::place_of(key) {
+        return format!("{key} is Pgpool-II's: {place}");
+    }
+    if let Some(place) = place_in_another_table(kind, key) {
+        return format!("{unknown}: it belongs {place}");
+    }
+    if pgpool::is_parameter(key) {
+        return format!("Pgpool-II's {key} is not supported yet: remove the line");
+    }
+    if let Some(near) = nearest(key, kind.keys()) {
+        return format!("{unknown}: did you mean \"{near}\"?");
+    }
+    if kind == Kind::Plugins {
+        return format!("{unknown}: write {}", one_of(PLUGINS));
+    }
+    format!("{unknown}: docs/configuration.md lists all keys")
+}
+
+/// TOML gives every key after a `[header]` to that table, which is easily
+/// forgotten.
+fn place_in_another_table(kind: Kind, key: &str) -> Option<&'static str> {
+    if kind != Kind::Top && TOP.contains(&key) {
+        return Some("at the top of the file, before the first [table]");
+    }
+    if kind != Kind::Backend && BACKEND.contains(&key) {
+        return Some("into a [[backend]] table");
+    }
+    if kind != Kind::Plugin && PLUGIN.contains(&key) {
+        return Some("into a [plugins.NAME] table");
+    }
+    if kind != Kind::Plugins && PLUGINS.contains(&key) {
+        return Some("into the table [plugins]");
+    }
+    None
+}
+
+/// The most similar of `names`, if it can pass for a slip of the pen.
+pub(super) fn nearest<'n>(word: &str, names: &[&'n str]) -> Option<&'n str> {
+    let word = word.to_lowercase();
+    let slips_allowed = (word.chars().count() / 3).max(1);
+    names
+        .iter()
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&word, &name.to_lowercase()),
+                *name,
+            )
+        })
+        .filter(|(slips, _)| *slips <= slips_allowed)
+        .min_by_key(|(slips, _)| *slips)
+        .map(|(_, name)| name)
+}
+
+/// `"a"`; `"a" or "b"`; `"a", "b" or "c"`.
+pub(super) fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    match quoted.split_last() {
+        None => String::new(),
+        Some((only, [])) => only.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    pub(super) fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Top => TOP,
+            Self::Backend => BACKEND,
+            Self::Plugins => PLUGINS,
+            Self::Plugin => PLUGIN,
+            Self::Free => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! The configuration as the rest of Waypool sees it: read, checked, with
+//! defaults filled in. Names are those of `waypool.toml`, which are
+//! Pgpool-II's where the meaning is the same.
+//!
+//! Where the file says `0` for "off" or "no limit", the field here is `None`,
+//! so that nobody has to remember what zero means.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One `waypool.toml`. Made by [`Config::load`](super::Config::load) only, so
+/// whoever holds one holds a correct one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file this was read from.
+    pub source: PathBuf,
+
+    // Where clients connect.
+    /// TCP port, and the number in the Unix socket's name `.s.PGSQL.<port>`.
+    pub port: u16,
+    /// Host names and addresses; `*` is every interface; empty is no TCP.
+    pub listen_addresses: Vec<String>,
+    /// Directories for the Unix sockets; empty is none.
+    pub unix_socket_directories: Vec<PathBuf>,
+    /// File mode of the Unix sockets, such as `0o777`.
+    pub unix_socket_permissions: u32,
+    /// `None`: one for each processor.
+    pub worker_threads: Option<usize>,
+    /// More clients than this are refused with SQLSTATE 53300.
+    pub max_client_conn: usize,
+
+    // What stands behind.
+    pub backend_clustering_mode: ClusteringMode,
+    /// In the order of the file, which gives each its number, from 0. Never empty.
+    pub backends: Vec<Backend>,
+
+    // The pool.
+    pub pool_mode: PoolMode,
+    /// Most connections to one server for one user and database. At least 1.
+    pub default_pool_size: usize,
+    /// How long a client waits for a server connection. `None`: for ever.
+    pub query_wait_timeout: Option<Duration>,
+    /// Statements that clean a server connection before its next session.
+    pub reset_query_list: Vec<String>,
+    /// Keep server connections for the next session.
+    pub connection_cache: bool,
+    /// Kept connections are closed after this long unused. `None`: never.
+    pub connection_life_time: Option<Duration>,
+
+    // Limits in time.
+    /// From accept to the end of authentication. `None`: no limit.
+    pub authentication_timeout: Option<Duration>,
+    /// One attempt to reach a server, authentication included. Never zero.
+    pub connect_timeout: Duration,
+    /// A client silent for this long is disconnected. `None`: never.
+    pub client_idle_limit: Option<Duration>,
+
+    // Knowing the servers.
+    /// How often roles and lag are looked up. Never zero.
+    pub sr_check_period: Duration,
+    /// Whom Waypool is when it asks. Never empty in streaming replication.
+    pub sr_check_user: String,
+    pub sr_check_password: Option<Secret>,
+    pub sr_check_database: String,
+    /// How often a server that is down is tried again. Never zero.
+    pub health_check_period: Duration,
+    /// Standbys further behind than this many bytes are not read from.
+    /// `None`: lag does not matter.
+    pub delay_threshold: Option<u64>,
+
+    // Caches.
+    /// Catalog facts kept, in entries.
+    pub relcache_size: usize,
+    /// Catalog facts are looked up anew after this long. `None`: kept until DDL.
+    pub relcache_expire: Option<Duration>,
+    /// Bytes for the verdicts on statements.
+    pub statement_cache_size: usize,
+
+    // Who may come in.
+    /// TLS for clients. `None`: `ssl = false`.
+    pub ssl: Option<ListenTls>,
+    /// Lines of `pg_hba.conf`, not yet parsed.
+    pub hba: Vec<HbaLine>,
+    /// A file of users and secrets, in addition to `users`.
+    pub auth_file: Option<PathBuf>,
+    /// Password, md5 hash or SCRAM secret of each user.
+    pub users: BTreeMap<String, Secret>,
+
+    // Log.
+    pub log_min_messages: LogLevel,
+    pub log_format: LogFormat,
+
+    pub plugins: Plugins,
+}
+
+/// `backend_clustering_mode`: who keeps the servers alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClusteringMode {
+    /// PostgreSQL does: one primary, the others follow it.
+    StreamingReplication,
+    /// Nobody: everything goes to the first server that is up.
+    Raw,
+}
+
+/// `pool_mode`: how long a client keeps a server connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolMode {
+    /// Until it disconnects, as Pgpool-II does.
+    Session,
+}
+
+/// One `[[backend]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backend {
+    pub hostname: Host,
+    pub port: u16,
+    /// Share of the reads, relative to the others. Zero or more, finite.
+    pub weight: f64,
+    pub flag: BackendFlag,
+    /// The standby's `application_name` in `primary_conninfo`, which is how
+    /// `pg_stat_replication` of the primary names it.
+    pub application_name: Option<String>,
+    /// `Disable` for a Unix socket, always.
+    pub sslmode: SslMode,
+    /// Certificates trusted to sign the server's. Present exactly for
+    /// `VerifyCa` and `VerifyFull`.
+    pub sslrootcert: Option<PathBuf>,
+    /// All connections to this server together. `None`: no limit.
+    pub max_connections: Option<usize>,
+}
+
+/// `hostname` of a backend.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A host name or an IP address.
+    Tcp(String),
+    /// The directory of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// `flag` of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackendFlag {
+    /// Off (`DISALLOW_TO_FAILOVER`): the server is never detached.
+    pub allow_to_failover: bool,
+    /// Taken for the primary without asking it. At most one server has it.
+    pub always_primary: bool,
+}
+
+/// `sslmode` of a backend, as in libpq.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SslMode {
+    Disable,
+    /// TLS if the server offers it; the certificate is not checked.
+    Prefer,
+    /// TLS or nothing; the certificate is not checked.
+    Require,
+    /// The certificate must come from `sslrootcert`.
+    VerifyCa,
+    /// And must name the host.
+    VerifyFull,
+}
+
+/// TLS towards clients: `ssl = true` and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenTls {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    /// Certificates that sign those of clients, for `cert` in hba lines.
+    pub ca_cert: Option<PathBuf>,
+}
+
+/// One element of `hba`.
+#[derive(Debug, Clone)]
+pub struct HbaLine {
+    pub text: String,
+    /// Line of the configuration file, from 1. Zero: one of the defaults.
+    pub line: usize,
+}
+
+/// Moving a line of the file changes no rule.
+impl PartialEq for HbaLine {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+/// `log_min_messages`, in PostgreSQL's names, from chatty to silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    Debug5,
+    Debug4,
+    Debug3,
+    Debug2,
+    Debug1,
+    Info,
+    Notice,
+    Warning,
+    Error,
+    Log,
+    Fatal,
+    Panic,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    Human,
+    Json,
+}
+
+/// The three roles of a plugin; each is always filled, by Waypool's own
+/// plugin where the file names none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plugins {
+    pub classify: Plugin,
+    pub balance: Plugin,
+    pub rewrite: Plugin,
+}
+
+/// One `[plugins.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plugin {
+    /// The component's file. `None`: the built-in one.
+    pub path: Option<PathBuf>,
+    /// Most time for one call. Never zero.
+    pub deadline: Duration,
+    /// Most memory of one instance, in bytes.
+    pub memory_limit: usize,
+    pub on_error: OnError,
+    /// Trust it when it sends a writing statement to a standby.
+    pub allow_writes_on_standby: bool,
+    /// `[plugins.NAME.config]` for the plugin's `init`. Always a JSON object.
+    pub config: serde_json::Value,
+}
+
+/// What happens to a statement whose plugin failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// It goes to the primary.
+    Primary,
+    /// The client gets an error.
+    Reject,
+}
+
+/// A password, or what stands for it. Debug output does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+// === impl Plugins ===
+
+impl Plugins {
+    /// Each role's name in the file, with its plugin.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Plugin)> {
+        [
+            ("classify", &self.classify),
+            ("balance", &self.balance),
+            ("rewrite", &self.rewrite),
+        ]
+        .into_iter()
+    }
+}
+
+// === impl Host ===
+
+/// As it stands in the file.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(name) => f.write_str(name),
+            Self::Unix(directory) => write!(f, "{}", directory.display()),
+        }
+    }
+}
+
+// === impl Secret ===
+
+impl Secret {
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret itself. Named so that each use of it can be found.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}

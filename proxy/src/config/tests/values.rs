@@ -1,0 +1,236 @@
+//! What correct files mean.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{SHORTEST, top};
+use crate::config::{
+    BackendFlag, ClusteringMode, Config, Host, LogFormat, LogLevel, OnError, PoolMode, Secret,
+    SslMode,
+};
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn defaults() {
+    let config = top("");
+    assert_eq!(config.source, Path::new("waypool.toml"));
+    assert_eq!(config.port, 9999);
+    assert_eq!(config.listen_addresses, ["localhost"]);
+    assert_eq!(config.unix_socket_directories, [Path::new("/tmp")]);
+    assert_eq!(config.unix_socket_permissions, 0o777);
+    assert_eq!(config.worker_threads, None);
+    assert_eq!(config.max_client_conn, 1000);
+    assert_eq!(
+        config.backend_clustering_mode,
+        ClusteringMode::StreamingReplication
+    );
+    assert_eq!(config.pool_mode, PoolMode::Session);
+    assert_eq!(config.default_pool_size, 90);
+    assert_eq!(config.query_wait_timeout, Some(secs(120)));
+    assert_eq!(config.reset_query_list, ["ABORT", "DISCARD ALL"]);
+    assert!(config.connection_cache);
+    assert_eq!(config.connection_life_time, None);
+    assert_eq!(config.authentication_timeout, Some(secs(60)));
+    assert_eq!(config.connect_timeout, secs(10));
+    assert_eq!(config.client_idle_limit, None);
+    assert_eq!(config.sr_check_period, secs(10));
+    assert_eq!(config.sr_check_password, None);
+    assert_eq!(config.sr_check_database, "postgres");
+    assert_eq!(config.health_check_period, secs(1));
+    assert_eq!(config.delay_threshold, None);
+    assert_eq!(config.relcache_size, 4096);
+    assert_eq!(config.relcache_expire, None);
+    assert_eq!(config.statement_cache_size, 16 << 20);
+    assert_eq!(config.ssl, None);
+    assert_eq!(config.hba[1].text, "host all all all scram-sha-256");
+    assert_eq!(config.hba[1].line, 0);
+    assert_eq!(config.auth_file, None);
+    assert!(config.users.is_empty());
+    assert_eq!(config.log_min_messages, LogLevel::Info);
+    assert_eq!(config.log_format, LogFormat::Auto);
+
+    let [backend] = &config.backends[..] else {
+        panic!("{:?}", config.backends)
+    };
+    assert_eq!(backend.hostname, Host::Tcp("db0".to_owned()));
+    assert_eq!(backend.port, 5432);
+    assert_eq!(backend.weight, 1.0);
+    assert_eq!(
+        backend.flag,
+        BackendFlag {
+            allow_to_failover: true,
+            always_primary: false
+        }
+    );
+    assert_eq!(backend.sslmode, SslMode::Prefer);
+    assert_eq!(backend.max_connections, None);
+
+    for (name, plugin) in config.plugins.iter() {
+        assert_eq!(plugin.path, None, "{name}");
+        assert_eq!(plugin.deadline, Duration::from_millis(10), "{name}");
+        assert_eq!(plugin.memory_limit, 64 << 20, "{name}");
+        assert_eq!(plugin.on_error, OnError::Primary, "{name}");
+        assert!(!plugin.allow_writes_on_standby, "{name}");
+        assert_eq!(plugin.config, serde_json::json!({}), "{name}");
+    }
+}
+
+#[test]
+fn bare_integers_have_pgpools_unit() {
+    let config =
+        top("connect_timeout = 2500\nauthentication_timeout = 30\nclient_idle_limit = \"5\"");
+    assert_eq!(config.connect_timeout, Duration::from_millis(2500));
+    assert_eq!(config.authentication_timeout, Some(secs(30)));
+    assert_eq!(config.client_idle_limit, Some(secs(5)));
+}
+
+#[test]
+fn zero_is_off() {
+    let config = top("authentication_timeout = 0\nquery_wait_timeout = \"0s\"");
+    assert_eq!(config.authentication_timeout, None);
+    assert_eq!(config.query_wait_timeout, None);
+}
+
+#[test]
+fn lists_in_pgpools_form() {
+    let config =
+        top("listen_addresses = \"10.0.0.1, ::1\"\nreset_query_list = \"ABORT; DISCARD ALL;\"");
+    assert_eq!(config.listen_addresses, ["10.0.0.1", "::1"]);
+    assert_eq!(config.reset_query_list, ["ABORT", "DISCARD ALL"]);
+    assert!(top("listen_addresses = []").listen_addresses.is_empty());
+    assert!(top("listen_addresses = \"\"").listen_addresses.is_empty());
+}
+
+#[test]
+fn permissions_are_octal() {
+    assert_eq!(
+        top("unix_socket_permissions = \"0700\"").unix_socket_permissions,
+        0o700
+    );
+    assert_eq!(
+        top("unix_socket_permissions = 0o750").unix_socket_permissions,
+        0o750
+    );
+}
+
+#[test]
+fn hba_lines_know_their_place() {
+    let config =
+        top("\nhba = [\n  \"local all all trust\", # here\n\n  \"host all all ::1/128 md5\",\n]");
+    let lines: Vec<_> = config
+        .hba
+        .iter()
+        .map(|hba| (hba.line, hba.text.as_str()))
+        .collect();
+    assert_eq!(
+        lines,
+        [(3, "local all all trust"), (5, "host all all ::1/128 md5")]
+    );
+}
+
+#[test]
+fn backends() {
+    let text = r#"
+        backend_clustering_mode = "raw"
+        [[backend]]
+        hostname = "/var/run/postgresql"
+        weight = 0
+        flag = "ALWAYS_PRIMARY|DISALLOW_TO_FAILOVER"
+        [[backend]]
+        hostname = "::1"
+        port = 5433
+        weight = 2.5
+        application_name = "standby1"
+        max_connections = 40
+    "#;
+    let config = Config::parse(text, "waypool.toml").unwrap();
+    let [socket, standby] = &config.backends[..] else {
+        panic!()
+    };
+    assert_eq!(
+        socket.hostname,
+        Host::Unix(PathBuf::from("/var/run/postgresql"))
+    );
+    assert_eq!(socket.sslmode, SslMode::Disable);
+    assert_eq!(socket.weight, 0.0);
+    assert_eq!(
+        socket.flag,
+        BackendFlag {
+            allow_to_failover: false,
+            always_primary: true
+        }
+    );
+    assert_eq!(standby.hostname, Host::Tcp("::1".to_owned()));
+    assert_eq!(standby.port, 5433);
+    assert_eq!(standby.weight, 2.5);
+    assert_eq!(standby.application_name.as_deref(), Some("standby1"));
+    assert_eq!(standby.max_connections, Some(40));
+}
+
+#[test]
+fn plugin_tables() {
+    let tables = r#"
+        [plugins.balance]
+        deadline = 5
+        memory_limit = "1GB"
+        on_error = "reject"
+        allow_writes_on_standby = true
+        [plugins.balance.config]
+        load_balance_mode = false
+        list = ["a", 1, 2.5, { since = 2026-01-02 }]
+    "#;
+    let config = Config::parse(&format!("{SHORTEST}{tables}"), "waypool.toml").unwrap();
+    let balance = config.plugins.balance;
+    assert_eq!(balance.deadline, Duration::from_millis(5));
+    assert_eq!(balance.memory_limit, 1 << 30);
+    assert_eq!(balance.on_error, OnError::Reject);
+    assert!(balance.allow_writes_on_standby);
+    assert_eq!(
+        balance.config,
+        serde_json::json!({
+            "load_balance_mode": false,
+            "list": ["a", 1, 2.5, { "since": "2026-01-02" }],
+        })
+    );
+}
+
+#[test]
+fn files_are_taken_from_the_folder_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["server.crt", "server.key", "pool_passwd", "mine.wasm"] {
+        std::fs::write(folder.path().join(name), "x").unwrap();
+    }
+    let text = format!(
+        "ssl = true\nssl_cert = \"server.crt\"\nssl_key = \"./server.key\"\n\
+         auth_file = \"pool_passwd\"\n{SHORTEST}[plugins.rewrite]\npath = \"mine.wasm\"\n"
+    );
+    let path = folder.path().join("waypool.toml");
+    std::fs::write(&path, text).unwrap();
+    let config = Config::load(&path).unwrap();
+    assert_eq!(config.ssl.unwrap().cert, folder.path().join("server.crt"));
+    assert_eq!(config.auth_file, Some(folder.path().join("pool_passwd")));
+    assert_eq!(
+        config.plugins.rewrite.path,
+        Some(folder.path().join("mine.wasm"))
+    );
+}
+
+#[test]
+fn certificates_may_be_missing_while_ssl_is_off() {
+    assert_eq!(top("ssl = false\nssl_cert = \"nowhere.crt\"").ssl, None);
+}
+
+#[test]
+fn debug_output_keeps_secrets() {
+    let config = top("sr_check_password = \"hush1\"\nusers = { app = \"hush2\" }");
+    assert_eq!(
+        config.sr_check_password.as_ref().map(Secret::expose),
+        Some("hush1")
+    );
+    assert_eq!(config.users["app"].expose(), "hush2");
+    let debug = format!("{config:?}");
+    assert!(debug.contains("app") && !debug.contains("hush"), "{debug}");
+}

@@ -1,0 +1,9 @@
+//! Sockets and buffers: what carries the protocol's bytes.
+
+pub mod inbox;
+pub mod outbox;
+pub mod stream;
+
+pub use inbox::Inbox;
+pub use outbox::Outbox;
+pub use stream::Stream;

@@ -1,0 +1,404 @@
+//! What plugins are asked and what they answer: `plugin-sdk/wit/waypool.wit` in
+//! Rust, where the meaning of each item is described.
+//!
+//! The names in `#[component(…)]` are the contract's. A plugin whose types
+//! differ is refused when it is loaded.
+
+use wasmtime::component::{ComponentType, Lift, Lower};
+
+pub use flags::{Effects, RelationFacts};
+
+/// Version of the WIT package that this proxy speaks.
+pub const VERSION: &str = "0.1.0";
+
+/// Which servers a statement has to run on.
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[component(enum)]
+#[repr(u8)]
+pub enum Servers {
+    /// Any one server that can answer a read: the balancer chooses.
+    #[component(name = "any")]
+    Any,
+    /// The primary alone.
+    #[component(name = "primary")]
+    Primary,
+    /// The primary and every other server that the session uses.
+    #[component(name = "all")]
+    All,
+}
+
+/// What kind of statement it is.
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[component(enum)]
+#[repr(u8)]
+pub enum Kind {
+    #[component(name = "unknown")]
+    Unknown,
+    #[component(name = "empty")]
+    Empty,
+    #[component(name = "select")]
+    Select,
+    /// INSERT, UPDATE, DELETE, MERGE, TRUNCATE, COPY FROM
+    #[component(name = "dml")]
+    Dml,
+    /// Catalog facts are forgotten after it.
+    #[component(name = "ddl")]
+    Ddl,
+    #[component(name = "copy-to")]
+    CopyTo,
+    #[component(name = "explain")]
+    Explain,
+    #[component(name = "show")]
+    Show,
+    /// `name` is the parameter; replayed on connections opened later.
+    #[component(name = "set")]
+    Set,
+    /// SET LOCAL, SET TRANSACTION, SET CONSTRAINTS
+    #[component(name = "set-local")]
+    SetLocal,
+    /// `name` is none for RESET ALL
+    #[component(name = "reset")]
+    Reset,
+    #[component(name = "begin")]
+    Begin,
+    #[component(name = "commit")]
+    Commit,
+    #[component(name = "rollback")]
+    Rollback,
+    #[component(name = "savepoint")]
+    Savepoint,
+    #[component(name = "release")]
+    Release,
+    #[component(name = "rollback-to")]
+    RollbackTo,
+    #[component(name = "prepare-transaction")]
+    PrepareTransaction,
+    /// COMMIT PREPARED, ROLLBACK PREPARED
+    #[component(name = "finish-prepared")]
+    FinishPrepared,
+    /// `servers` and `effects` are those of the statement inside.
+    #[component(name = "prepare")]
+    Prepare,
+    /// The answer for the PREPARE of `name` takes its place.
+    #[component(name = "execute")]
+    Execute,
+    /// `name` is none for ALL
+    #[component(name = "deallocate")]
+    Deallocate,
+    #[component(name = "discard")]
+    Discard,
+    /// DECLARE, FETCH, MOVE, CLOSE
+    #[component(name = "cursor")]
+    Cursor,
+    /// LISTEN, NOTIFY, UNLISTEN
+    #[component(name = "listen")]
+    Listen,
+    #[component(name = "lock")]
+    Lock,
+    #[component(name = "utility")]
+    Utility,
+}
+
+/// How long a verdict may be used again.
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[component(enum)]
+#[repr(u8)]
+pub enum Depends {
+    /// For each text of the same shape.
+    #[component(name = "shape")]
+    Shape,
+    /// For the exact text.
+    #[component(name = "text")]
+    Text,
+    /// Never.
+    #[component(name = "moment")]
+    Moment,
+}
+
+/// The classifier's answer for one message of the client.
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(record)]
+pub struct Verdict {
+    #[component(name = "depends")]
+    pub depends: Depends,
+    #[component(name = "kind")]
+    pub kind: Kind,
+    #[component(name = "servers")]
+    pub servers: Servers,
+    #[component(name = "effects")]
+    pub effects: Effects,
+    /// The setting, prepared statement or savepoint, by `kind`.
+    #[component(name = "name")]
+    pub name: Option<String>,
+    #[component(name = "tables")]
+    pub tables: Vec<String>,
+    #[component(name = "functions")]
+    pub functions: Vec<String>,
+    /// For people.
+    #[component(name = "reason")]
+    pub reason: String,
+}
+
+impl Verdict {
+    /// The answer when a classifier fails: it may write, so the primary, and
+    /// the classifier is asked anew the next time.
+    pub fn conservative(reason: impl Into<String>) -> Self {
+        Verdict {
+            depends: Depends::Moment,
+            kind: Kind::Unknown,
+            servers: Servers::Primary,
+            effects: Effects::WRITES,
+            name: None,
+            tables: Vec::new(),
+            functions: Vec::new(),
+            reason: reason.into(),
+        }
+    }
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[component(enum)]
+#[repr(u8)]
+pub enum NodeRole {
+    #[component(name = "primary")]
+    Primary,
+    #[component(name = "standby")]
+    Standby,
+    #[component(name = "unknown")]
+    Unknown,
+}
+
+/// One server, as known now.
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq)]
+#[component(record)]
+pub struct Node {
+    #[component(name = "id")]
+    pub id: u32,
+    #[component(name = "role")]
+    pub role: NodeRole,
+    /// Accepts connections and is close enough to the primary to be read.
+    #[component(name = "usable")]
+    pub usable: bool,
+    /// Only its ratio to the others counts.
+    #[component(name = "weight")]
+    pub weight: f64,
+    #[component(name = "lag-bytes")]
+    pub lag_bytes: u64,
+    #[component(name = "lag-micros")]
+    pub lag_micros: u64,
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[component(enum)]
+#[repr(u8)]
+pub enum Transaction {
+    #[default]
+    #[component(name = "idle")]
+    Idle,
+    #[component(name = "open")]
+    Open,
+    #[component(name = "failed")]
+    Failed,
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(record)]
+pub struct SessionInfo {
+    #[component(name = "database")]
+    pub database: String,
+    #[component(name = "user")]
+    pub user: String,
+    #[component(name = "application-name")]
+    pub application_name: String,
+}
+
+/// What a balancer is told about a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement {
+    pub kind: Kind,
+    pub servers: Servers,
+    pub effects: Effects,
+}
+
+/// What a balancer is told about the session that sent the statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionState {
+    pub transaction: Transaction,
+    /// As answered for the last statement; zero when a transaction begins.
+    pub transaction_memory: u32,
+    /// As answered for the last statement; zero when the session begins.
+    pub session_memory: u32,
+    /// The answer of `session_start`.
+    pub home: u32,
+    /// Uniform, and new for each statement.
+    pub random: u64,
+}
+
+/// Where one statement goes.
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq)]
+#[component(record)]
+pub struct Decision {
+    /// any: `node` alone; primary: the primary alone; all: the primary and `node`.
+    #[component(name = "servers")]
+    pub servers: Servers,
+    /// Not checked: it may be an id that no server has.
+    #[component(name = "node")]
+    pub node: u32,
+    /// Kept until the transaction ends, then zero again.
+    #[component(name = "transaction-memory")]
+    pub transaction_memory: u32,
+    /// Kept until the session ends.
+    #[component(name = "session-memory")]
+    pub session_memory: u32,
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(variant)]
+pub enum Value {
+    #[component(name = "literal")]
+    Literal(String),
+    /// The moment the statement was received, as a timestamptz literal
+    #[component(name = "statement-timestamp")]
+    StatementTimestamp,
+    /// The moment the transaction began, as a timestamptz literal
+    #[component(name = "transaction-timestamp")]
+    TransactionTimestamp,
+}
+
+/// The bytes `[start, end)` of the text are replaced.
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(record)]
+pub struct Edit {
+    #[component(name = "start")]
+    pub start: u32,
+    #[component(name = "end")]
+    pub end: u32,
+    #[component(name = "value")]
+    pub value: Value,
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(record)]
+pub struct Refusal {
+    #[component(name = "sqlstate")]
+    pub sqlstate: String,
+    #[component(name = "message")]
+    pub message: String,
+    #[component(name = "hint")]
+    pub hint: Option<String>,
+}
+
+/// The rewriter's answer. The host has checked it, see [`Plan::check`].
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(variant)]
+pub enum Plan {
+    #[component(name = "keep")]
+    Keep,
+    /// Answer with an error; the statement reaches no server.
+    #[component(name = "reject")]
+    Reject(Refusal),
+    #[component(name = "edit")]
+    Edit(Vec<Edit>),
+}
+
+impl Plan {
+    /// Whether the plan can be carried out on this text: edits lie inside it,
+    /// on character boundaries, in order and apart; the SQLSTATE is one.
+    pub fn check(&self, text: &str) -> Result<(), String> {
+        match self {
+            Plan::Keep => Ok(()),
+            Plan::Reject(refusal) => check_sqlstate(&refusal.sqlstate),
+            Plan::Edit(edits) => check_edits(edits, text),
+        }
+    }
+}
+
+fn check_sqlstate(sqlstate: &str) -> Result<(), String> {
+    let fits = sqlstate.len() == 5
+        && sqlstate
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+    if fits {
+        return Ok(());
+    }
+    Err(format!("{sqlstate:?} is no SQLSTATE: five of 0-9 and A-Z"))
+}
+
+fn check_edits(edits: &[Edit], text: &str) -> Result<(), String> {
+    let mut free_from = 0;
+    for edit in edits {
+        let (start, end) = (edit.start as usize, edit.end as usize);
+        let bytes = format!("edit of bytes {start}..{end} in a text of {}", text.len());
+        if start > end || end > text.len() {
+            return Err(format!("{bytes}: not inside the text"));
+        }
+        if !text.is_char_boundary(start) || !text.is_char_boundary(end) {
+            return Err(format!("{bytes}: not on character boundaries"));
+        }
+        if start < free_from {
+            return Err(format!("{bytes}: edits have to be in order and apart"));
+        }
+        free_from = end;
+    }
+    Ok(())
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq)]
+#[component(enum)]
+#[repr(u8)]
+pub enum Level {
+    #[component(name = "error")]
+    Error,
+    #[component(name = "warn")]
+    Warn,
+    #[component(name = "info")]
+    Info,
+    #[component(name = "debug")]
+    Debug,
+    #[component(name = "trace")]
+    Trace,
+}
+
+/// Ordered: the later, the more volatile.
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[component(enum)]
+#[repr(u8)]
+pub enum Volatility {
+    #[component(name = "immutable")]
+    Immutable,
+    #[component(name = "stable")]
+    Stable,
+    #[component(name = "volatile")]
+    Volatile,
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq)]
+#[component(variant)]
+pub enum FunctionFact {
+    /// The proxy has to look.
+    #[component(name = "unknown")]
+    Unknown,
+    /// There is none of this name.
+    #[component(name = "missing")]
+    Missing,
+    #[component(name = "found")]
+    Found(Volatility),
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq)]
+#[component(variant)]
+pub enum RelationFact {
+    /// The proxy has to look.
+    #[component(name = "unknown")]
+    Unknown,
+    /// There is none of this name.
+    #[component(name = "missing")]
+    Missing,
+    #[component(name = "found")]
+    Found(RelationFacts),
+}
+
+mod flags;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! What is counted about a plugin.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::error::Fault;
+
+/// A plugin names its counters itself: this many are kept.
+const MAX_OWN_COUNTERS: usize = 100;
+
+/// Calls made by one worker thread: its own cache line, so that counting the
+/// calls of every statement costs the threads nothing.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(super) struct CallCounter(AtomicU64);
+
+impl CallCounter {
+    /// Only the thread that owns the counter calls this.
+    pub fn add_one(&self) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+}
+
+/// Counters of a plugin, which outlive its generations.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    calls: Mutex<Vec<Arc<CallCounter>>>,
+    faults: [AtomicU64; 5],
+    overruled: AtomicU64,
+    own: Mutex<BTreeMap<String, u64>>,
+}
+
+/// Counters at a moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub calls: u64,
+    pub traps: u64,
+    pub deadlines: u64,
+    pub memory: u64,
+    pub malformed: u64,
+    pub starts: u64,
+    /// Answers that routing did not follow.
+    pub overruled: u64,
+    /// What the plugin counted itself.
+    pub own: BTreeMap<String, u64>,
+}
+
+impl Counters {
+    /// A call counter for one more thread.
+    pub fn call_counter(&self) -> Arc<CallCounter> {
+        let counter = Arc::new(CallCounter::default());
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.push(Arc::clone(&counter));
+        counter
+    }
+
+    pub fn calls(&self) -> u64 {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.iter().map(|counter| counter.0.load(Relaxed)).sum()
+    }
+
+    /// Returns how many failures there have been with this one.
+    pub fn add_fault(&self, fault: Fault) -> u64 {
+        self.faults[fault as usize].fetch_add(1, Relaxed);
+        self.faults.iter().map(|count| count.load(Relaxed)).sum()
+    }
+
+    pub fn add_overruled(&self) {
+        self.overruled.fetch_add(1, Relaxed);
+    }
+
+    /// `count` of the contract.
+    pub fn add_own(&self, name: String, delta: u64) {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.len() >= MAX_OWN_COUNTERS && !own.contains_key(&name) {
+            return;
+        }
+        let count = own.entry(name).or_default();
+        *count = count.saturating_add(delta);
+    }
+
+    pub fn counts(&self) -> Counts {
+        let fault = |fault: Fault| self.faults[fault as usize].load(Relaxed);
+        Counts {
+            calls: self.calls(),
+            traps: fault(Fault::Trap),
+            deadlines: fault(Fault::Deadline),
+            memory: fault(Fault::Memory),
+            malformed: fault(Fault::Malformed),
+            starts: fault(Fault::Start),
+            overruled: self.overruled.load(Relaxed),
+            own: self
+                .own
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Facts of the catalog, which a plugin may ask for during a call.
+
+use super::contract::{FunctionFact, RelationFact};
+
+/// The facts of one database, as far as they are known now. Answers at once:
+/// what it does not know is `Unknown`, and comes back to the caller as a
+/// [`FactKey`] to look up before asking again.
+pub trait FactSource {
+    /// The most volatile of the functions of this name; without a schema, in
+    /// any schema.
+    fn function_fact(&self, schema: Option<&str>, name: &str) -> FunctionFact;
+
+    /// What the relations of this name are, taken together; without a schema,
+    /// in any schema.
+    fn relation_fact(&self, schema: Option<&str>, name: &str) -> RelationFact;
+}
+
+/// Knows nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoFacts;
+
+impl FactSource for NoFacts {
+    fn function_fact(&self, _schema: Option<&str>, _name: &str) -> FunctionFact {
+        FunctionFact::Unknown
+    }
+
+    fn relation_fact(&self, _schema: Option<&str>, _name: &str) -> RelationFact {
+        RelationFact::Unknown
+    }
+}
+
+/// A fact that a plugin asked for and that was not known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FactKey {
+    Function {
+        schema: Option<String>,
+        name: String,
+    },
+    Relation {
+        schema: Option<String>,
+        name: String,
+    },
+}

@@ -1,0 +1,200 @@
+//! The proxy, seen from inside an instance: what a plugin may ask, and the
+//! limits it lives in.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use wasmtime::component::Linker;
+use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut};
+
+use super::contract::{FunctionFact, Level, RelationFact, VERSION};
+use super::facts::{FactKey, FactSource};
+use super::generation::Plugin;
+
+/// Longer log lines of a plugin are cut.
+const MAX_LOG_BYTES: usize = 8 * 1024;
+
+/// Far more than the tables of functions that compilers make.
+const MAX_TABLE_ELEMENTS: usize = 50_000;
+
+/// What an instance's store holds besides the instance.
+pub(super) struct Guest {
+    pub plugin: Arc<Plugin>,
+    pub memory: Memory,
+    /// Lent for one call; see [`lend_facts`].
+    facts: Option<NonNull<dyn FactSource>>,
+    /// What was asked in this call and not known.
+    pub missing: Vec<FactKey>,
+    /// The last error that the plugin logged in this call: a panic's message.
+    pub last_words: Option<String>,
+}
+
+impl Guest {
+    pub fn new(plugin: Arc<Plugin>) -> Self {
+        let memory = Memory {
+            limit: plugin.memory_limit,
+            used: 0,
+            refused: false,
+        };
+        Guest {
+            plugin,
+            memory,
+            facts: None,
+            missing: Vec::new(),
+            last_words: None,
+        }
+    }
+
+    fn facts(&self) -> Option<&dyn FactSource> {
+        // SAFETY: the pointer was made from a reference by `lend_facts`, which
+        // takes it away again before that reference's life ends.
+        self.facts.map(|facts| unsafe { facts.as_ref() })
+    }
+
+    fn note_missing(&mut self, key: FactKey) {
+        if !self.missing.contains(&key) {
+            self.missing.push(key);
+        }
+    }
+}
+
+// === Facts, lent for one call ===
+
+/// Runs `call` with these facts within the plugin's reach.
+///
+/// A store's data cannot borrow, so the reference goes in as a pointer and is
+/// taken out when `call` is over, in whichever way it ends.
+pub(super) fn lend_facts<R>(
+    store: &mut Store<Guest>,
+    facts: &dyn FactSource,
+    call: impl FnOnce(&mut Store<Guest>) -> R,
+) -> R {
+    struct Lent<'s>(&'s mut Store<Guest>);
+    impl Drop for Lent<'_> {
+        fn drop(&mut self) {
+            self.0.data_mut().facts = None;
+        }
+    }
+
+    let pointer: NonNull<dyn FactSource + '_> = NonNull::from(facts);
+    // SAFETY: only the lifetime changes, and `Lent` removes the pointer while
+    // `facts` is still borrowed.
+    let pointer: NonNull<dyn FactSource> = unsafe { std::mem::transmute(pointer) };
+    store.data_mut().facts = Some(pointer);
+    call(Lent(store).0)
+}
+
+// === Limits ===
+
+/// The memory that an instance has taken.
+pub(super) struct Memory {
+    limit: usize,
+    pub used: usize,
+    /// It was refused more since this was last cleared.
+    pub refused: bool,
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self.used + desired.saturating_sub(current);
+        if used > self.limit {
+            // The plugin is told that there is no more, as memory.grow has it;
+            // most then trap.
+            self.refused = true;
+            return Ok(false);
+        }
+        self.used = used;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE_ELEMENTS)
+    }
+}
+
+// === The interface waypool:plugin/host ===
+
+/// What every plugin may import, and all that it may.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    let mut host = linker.instance(&format!("waypool:plugin/host@{VERSION}"))?;
+    host.func_wrap(
+        "log",
+        |store: StoreContextMut<'_, Guest>, (level, message): (Level, String)| {
+            log(store, level, message);
+            Ok(())
+        },
+    )?;
+    host.func_wrap(
+        "count",
+        |store: StoreContextMut<'_, Guest>, (name, delta): (String, u64)| {
+            store.data().plugin.counters.add_own(name, delta);
+            Ok(())
+        },
+    )?;
+    host.func_wrap(
+        "find-function",
+        |store: StoreContextMut<'_, Guest>, name| Ok((find_function(store, name),)),
+    )?;
+    host.func_wrap(
+        "find-relation",
+        |store: StoreContextMut<'_, Guest>, name| Ok((find_relation(store, name),)),
+    )?;
+    Ok(linker)
+}
+
+/// Schema and name.
+type Name = (Option<String>, String);
+
+fn find_function(mut store: StoreContextMut<'_, Guest>, (schema, name): Name) -> FunctionFact {
+    let guest = store.data_mut();
+    let fact = match guest.facts() {
+        Some(facts) => facts.function_fact(schema.as_deref(), &name),
+        None => FunctionFact::Unknown,
+    };
+    if fact == FunctionFact::Unknown {
+        guest.note_missing(FactKey::Function { schema, name });
+    }
+    fact
+}
+
+fn find_relation(mut store: StoreContextMut<'_, Guest>, (schema, name): Name) -> RelationFact {
+    let guest = store.data_mut();
+    let fact = match guest.facts() {
+        Some(facts) => facts.relation_fact(schema.as_deref(), &name),
+        None => RelationFact::Unknown,
+    };
+    if fact == RelationFact::Unknown {
+        guest.note_missing(FactKey::Relation { schema, name });
+    }
+    fact
+}
+
+fn log(mut store: StoreContextMut<'_, Guest>, level: Level, mut message: String) {
+    let end = (0..=MAX_LOG_BYTES.min(message.len()))
+        .rev()
+        .find(|end| message.is_char_boundary(*end));
+    message.truncate(end.unwrap_or(0));
+    let guest = store.data_mut();
+    let plugin = &guest.plugin.name;
+    match level {
+        Level::Error => tracing::error!(target: "waypool::plugin", %plugin, "{message}"),
+        Level::Warn => tracing::warn!(target: "waypool::plugin", %plugin, "{message}"),
+        Level::Info => tracing::info!(target: "waypool::plugin", %plugin, "{message}"),
+        Level::Debug => tracing::debug!(target: "waypool::plugin", %plugin, "{message}"),
+        Level::Trace => tracing::trace!(target: "waypool::plugin", %plugin, "{message}"),
+    }
+    if level == Level::Error {
+        guest.last_words = Some(message);
+    }
+}

@@ -1,0 +1,92 @@
+//! Connections to servers: opened, lent to one session at a time, cleaned and
+//! kept for the next one.
+//!
+//! A [`ServerConn`] in the pool is quiet: it has answered everything that was
+//! asked. Whoever is in doubt about that drops it, which closes it and frees
+//! its place.
+
+pub mod connect;
+pub mod connection;
+pub mod queue;
+#[cfg(test)]
+mod tests;
+
+pub use connect::{ConnectError, Target};
+pub use connection::{QueryError, ServerConn};
+pub use queue::{Limits, Pool};
+
+use crate::auth::server::Credentials;
+use crate::cluster::Backend;
+use crate::protocol::PgError;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Who a server connection belongs to. Connections are shared between
+/// sessions whose identities are equal.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub user: Arc<str>,
+    pub database: Arc<str>,
+    /// The client's startup parameters, which the server was given too.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// Why a session got no server connection.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckoutError {
+    #[error("no server connection became free within {0:?}")]
+    QueueTimeout(Duration),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+}
+
+impl CheckoutError {
+    /// Whether the server itself is in trouble, rather than this login.
+    pub fn is_server_failure(&self) -> bool {
+        match self {
+            CheckoutError::QueueTimeout(_) => false,
+            CheckoutError::Connect(error) => error.is_server_failure(),
+        }
+    }
+
+    /// What the client is told.
+    pub fn to_client(&self, backend: &Backend) -> PgError {
+        match self {
+            CheckoutError::QueueTimeout(waited) => PgError::error(
+                "53300",
+                format!("sorry, too many clients already: waited {} s for a connection to the server", waited.as_secs()),
+            )
+            .with_detail(format!("All connections to backend {} for this user and database are in use.", backend.id))
+            .with_hint("Raise default_pool_size or query_wait_timeout in waypool.toml, or use fewer clients."),
+            CheckoutError::Connect(error) => error.to_client(backend),
+        }
+    }
+}
+
+impl Pool {
+    /// A connection for `identity`: a kept one, a new one, or the next one
+    /// that becomes free, in the order of asking.
+    pub async fn checkout(
+        self: &Arc<Self>,
+        identity: &Arc<Identity>,
+        credentials: &Credentials,
+    ) -> Result<ServerConn, CheckoutError> {
+        let slot = match self.acquire(identity).await? {
+            queue::Grant::Kept(conn) => return Ok(*conn),
+            queue::Grant::Slot(slot) => slot,
+        };
+        let parts = connect::connect(&self.target, identity, credentials).await?;
+        Ok(ServerConn::new(parts, identity.clone(), slot))
+    }
+
+    /// A connection of the proxy's own (monitor, catalog look-ups): new,
+    /// outside the limits, closed when dropped.
+    pub async fn connect(
+        self: &Arc<Self>,
+        identity: &Arc<Identity>,
+        credentials: &Credentials,
+    ) -> Result<ServerConn, ConnectError> {
+        let parts = connect::connect(&self.target, identity, credentials).await?;
+        Ok(ServerConn::new(parts, identity.clone(), queue::Slot::unlimited(self)))
+    }
+}

@@ -1,0 +1,248 @@
+//! Who gets which connection: kept ones, limits, and the fair queue.
+
+use super::connect::Target;
+use super::{CheckoutError, Identity, ServerConn};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// How many connections there may be, and for how long.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// For one user and database (`default_pool_size`).
+    pub per_group: usize,
+    /// In all, to this server (`max_connections` of the backend).
+    pub in_all: usize,
+    pub queue_timeout: Option<Duration>,
+    /// `connection_cache`
+    pub keep: bool,
+    /// `connection_life_time`: kept connections are closed after this long.
+    pub life_time: Option<Duration>,
+}
+
+/// All connections to one server.
+#[derive(Debug)]
+pub struct Pool {
+    pub target: Target,
+    limits: Limits,
+    inner: Mutex<Inner>,
+}
+
+/// Connections of one user to one database share a limit.
+type GroupKey = (Arc<str>, Arc<str>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    groups: HashMap<GroupKey, Group>,
+    /// Connections open or being opened, of all groups.
+    open: usize,
+    /// Sessions which wait, the longest first.
+    waiters: VecDeque<Waiter>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    /// Kept connections, the most recently used last.
+    idle: Vec<ServerConn>,
+    open: usize,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    identity: Arc<Identity>,
+    grant: oneshot::Sender<Grant>,
+}
+
+/// What a session gets: a kept connection, or leave to open one.
+#[derive(Debug)]
+pub(super) enum Grant {
+    Kept(Box<ServerConn>),
+    Slot(Slot),
+}
+
+/// The place of one connection within the limits; freed by dropping it.
+#[derive(Debug)]
+pub struct Slot {
+    pool: Arc<Pool>,
+    /// `None`: a connection of the proxy's own, outside the limits.
+    key: Option<GroupKey>,
+}
+
+fn key_of(identity: &Identity) -> GroupKey {
+    (identity.user.clone(), identity.database.clone())
+}
+
+impl Pool {
+    pub fn new(target: Target, limits: Limits) -> Arc<Self> {
+        Arc::new(Pool { target, limits, inner: Mutex::default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here panics half-way through a change.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn acquire(self: &Arc<Self>, identity: &Arc<Identity>) -> Result<Grant, CheckoutError> {
+        let waiting = loop {
+            match self.try_acquire(identity) {
+                Attempt::Granted(Grant::Kept(conn)) if !conn.is_alive() => drop(conn),
+                Attempt::Granted(grant) => return Ok(grant),
+                // Room is made by dropping it, outside the lock.
+                Attempt::Evict(conn) => drop(conn),
+                Attempt::Wait(waiting) => break waiting,
+            }
+        };
+        let Some(limit) = self.limits.queue_timeout else {
+            return waiting.await.map_err(|_| CheckoutError::QueueTimeout(Duration::MAX));
+        };
+        match tokio::time::timeout(limit, waiting).await {
+            Ok(Ok(grant)) => Ok(grant),
+            _ => Err(CheckoutError::QueueTimeout(limit)),
+        }
+    }
+
+    fn try_acquire(self: &Arc<Self>, identity: &Arc<Identity>) -> Attempt {
+        let key = key_of(identity);
+        let inner = &mut *self.lock();
+        let queued = inner.waiters.iter().any(|waiter| key_of(&waiter.identity) == key);
+        let group = inner.groups.entry(key.clone()).or_default();
+        if !queued {
+            if let Some(at) = group.idle.iter().rposition(|conn| *conn.identity == **identity) {
+                return Attempt::Granted(Grant::Kept(Box::new(group.idle.remove(at))));
+            }
+            if group.open >= self.limits.per_group && !group.idle.is_empty() {
+                return Attempt::Evict(Box::new(group.idle.remove(0)));
+            }
+            if group.open < self.limits.per_group {
+                if inner.open < self.limits.in_all {
+                    group.open += 1;
+                    inner.open += 1;
+                    return Attempt::Granted(Grant::Slot(Slot { pool: self.clone(), key: Some(key) }));
+                }
+                let idle = inner.groups.values_mut().find(|group| !group.idle.is_empty());
+                if let Some(group) = idle {
+                    return Attempt::Evict(Box::new(group.idle.remove(0)));
+                }
+            }
+        }
+        let (grant, waiting) = oneshot::channel();
+        inner.waiters.push_back(Waiter { identity: identity.clone(), grant });
+        Attempt::Wait(waiting)
+    }
+
+    /// Takes a quiet connection back: for the first who waits, or to be kept.
+    pub(super) fn put_back(&self, conn: ServerConn) {
+        let mut conn = Some(Box::new(conn));
+        let inner = &mut *self.lock();
+        inner.waiters.retain(|waiter| !waiter.grant.is_closed());
+        while let Some(waited_for) = conn.take() {
+            let fits = |waiter: &Waiter| *waiter.identity == *waited_for.identity;
+            let Some(at) = inner.waiters.iter().position(fits) else {
+                conn = Some(waited_for);
+                break;
+            };
+            let Some(waiter) = inner.waiters.remove(at) else {
+                break;
+            };
+            // A waiter that has just given up hands the connection back.
+            if let Err(Grant::Kept(returned)) = waiter.grant.send(Grant::Kept(waited_for)) {
+                conn = Some(returned);
+            }
+        }
+        let keep = self.limits.keep && inner.waiters.is_empty();
+        if let Some(conn) = conn.take_if(|_| keep) {
+            inner.groups.entry(key_of(&conn.identity)).or_default().idle.push(*conn);
+        }
+        // What is left in `conn` is closed when the lock is gone, and makes
+        // room for a waiter with another identity.
+    }
+
+    /// Closes connections that were kept for too long. Called now and then.
+    pub fn close_expired(&self) {
+        let Some(life_time) = self.limits.life_time else {
+            return;
+        };
+        let now = Instant::now();
+        let mut expired = Vec::new();
+        for group in self.lock().groups.values_mut() {
+            expired.extend(group.idle.extract_if(.., |conn| now.duration_since(conn.idle_since) >= life_time));
+        }
+    }
+
+    /// Closes every kept connection: its server failed, or the proxy ends.
+    pub fn close_idle(&self) {
+        let idle: Vec<_> = self.lock().groups.values_mut().flat_map(|group| group.idle.drain(..)).collect();
+        drop(idle);
+    }
+
+    /// Connections open (or being opened), kept, and sessions waiting.
+    pub fn usage(&self) -> (usize, usize, usize) {
+        let inner = self.lock();
+        let idle = inner.groups.values().map(|group| group.idle.len()).sum();
+        (inner.open, idle, inner.waiters.len())
+    }
+
+    fn free(self: &Arc<Self>, key: &GroupKey) {
+        let mut refused = Vec::new();
+        let mut inner = self.lock();
+        let inner_ref = &mut *inner;
+        inner_ref.open -= 1;
+        if let Some(group) = inner_ref.groups.get_mut(key) {
+            group.open -= 1;
+            if group.open == 0 {
+                inner_ref.groups.remove(key);
+            }
+        }
+        while inner_ref.open < self.limits.in_all {
+            let groups = &inner_ref.groups;
+            let has_room = |waiter: &Waiter| {
+                groups.get(&key_of(&waiter.identity)).is_none_or(|group| group.open < self.limits.per_group)
+            };
+            let Some(waiter) =
+                inner_ref.waiters.iter().position(has_room).and_then(|at| inner_ref.waiters.remove(at))
+            else {
+                break;
+            };
+            if waiter.grant.is_closed() {
+                continue;
+            }
+            let key = key_of(&waiter.identity);
+            inner_ref.groups.entry(key.clone()).or_default().open += 1;
+            inner_ref.open += 1;
+            if let Err(grant) = waiter.grant.send(Grant::Slot(Slot { pool: self.clone(), key: Some(key) })) {
+                refused.push(grant);
+            }
+        }
+        // Slots come back here when dropped: not under the lock.
+        drop(inner);
+        drop(refused);
+    }
+}
+
+enum Attempt {
+    Granted(Grant),
+    /// Close this one and try again.
+    Evict(Box<ServerConn>),
+    Wait(oneshot::Receiver<Grant>),
+}
+
+impl Slot {
+    /// For a connection of the proxy's own: it must not wait for clients.
+    pub(super) fn unlimited(pool: &Arc<Pool>) -> Self {
+        Slot { pool: pool.clone(), key: None }
+    }
+
+    /// The pool that the connection goes back to; one outside the limits goes nowhere.
+    pub(super) fn pool(&self) -> Option<&Arc<Pool>> {
+        self.key.as_ref().map(|_| &self.pool)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.pool.free(key);
+        }
+    }
+}

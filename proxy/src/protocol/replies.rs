@@ -1,0 +1,252 @@
+//! What a server still owes, and which of it the client is to see.
+//!
+//! The proxy relays a server's bytes as they come. It looks at a frame's
+//! header, and into the body of few: ReadyForQuery, errors, ParameterStatus.
+//! Answers to messages which the proxy added on its own are dropped.
+
+use super::backend::TransactionStatus;
+use super::{Frame, FrameError, HEADER_LEN};
+use std::collections::VecDeque;
+
+/// The messages up to one ReadyForQuery: a Query, or everything to a Sync.
+#[derive(Debug, Clone, Copy)]
+struct Cycle {
+    /// The client sees the answers.
+    relay: bool,
+    /// Extended protocol: the server skips to Sync after an error.
+    extended: bool,
+    /// Its Query or Sync has been sent.
+    closed: bool,
+    /// Its ReadyForQuery is dropped even if its answers are relayed.
+    ready_unseen: bool,
+    /// Answers to Parse and Close still to come.
+    acks: usize,
+}
+
+/// The answer to a Parse or Close, and what must be undone if it never comes.
+#[derive(Debug)]
+struct Ack<U> {
+    relay: bool,
+    undo: Option<U>,
+}
+
+/// What is expected from one server. `U` is whatever undoes a Parse.
+#[derive(Debug)]
+pub struct Replies<U> {
+    cycles: VecDeque<Cycle>,
+    acks: VecDeque<Ack<U>>,
+    /// Left over by cycles that failed, the newest last.
+    unanswered: Vec<U>,
+    /// Bytes still to come of a frame whose head has been handled.
+    rest: usize,
+}
+
+/// Something the session has to know of.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A cycle has ended.
+    Ready { status: TransactionStatus, relay: bool },
+    /// An ErrorResponse; it is the last frame of the relayed, or dropped, bytes.
+    Error { relay: bool },
+    /// A ParameterStatus, as above.
+    Parameter,
+    /// The server waits for COPY data.
+    CopyIn,
+}
+
+/// What to do with the head of the bytes read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// First relay so many bytes …
+    pub relay: usize,
+    /// … then drop so many …
+    pub skip: usize,
+    /// … then handle this. `frame` is the length of the frame it stands for,
+    /// which ends where `relay + skip` does.
+    pub event: Option<(Event, usize)>,
+    /// The frame at the end must be read whole: it has this length.
+    pub wants: Option<usize>,
+}
+
+impl<U> Default for Replies<U> {
+    fn default() -> Self {
+        Replies { cycles: VecDeque::new(), acks: VecDeque::new(), unanswered: Vec::new(), rest: 0 }
+    }
+}
+
+impl<U> Replies<U> {
+    /// Nothing is owed.
+    pub fn is_quiet(&self) -> bool {
+        self.cycles.is_empty() && self.rest == 0
+    }
+
+    /// Part of a frame has been handled and the rest has not come yet.
+    pub fn is_mid_frame(&self) -> bool {
+        self.rest > 0
+    }
+
+    /// Cycles begun and not yet answered.
+    pub fn cycles(&self) -> usize {
+        self.cycles.len()
+    }
+
+    /// An extended cycle has begun and its Sync has not been sent.
+    pub fn is_open(&self) -> bool {
+        self.cycles.back().is_some_and(|cycle| !cycle.closed)
+    }
+
+    /// Cycles whose Query or Sync has been sent.
+    pub fn closed_cycles(&self) -> usize {
+        self.cycles.iter().filter(|cycle| cycle.closed).count()
+    }
+
+    /// A Query or FunctionCall was sent.
+    pub fn query(&mut self, relay: bool) {
+        self.cycles.push_back(Cycle { relay, extended: false, closed: true, ready_unseen: false, acks: 0 });
+    }
+
+    /// A message of the extended protocol was, or will be, sent.
+    pub fn extended(&mut self, relay: bool) {
+        if !self.is_open() {
+            self.cycles.push_back(Cycle { relay, extended: true, closed: false, ready_unseen: false, acks: 0 });
+        }
+    }
+
+    /// A Sync was sent.
+    pub fn sync(&mut self, relay: bool) {
+        self.extended(relay);
+        if let Some(cycle) = self.cycles.back_mut() {
+            cycle.closed = true;
+        }
+    }
+
+    /// A Sync of ours was sent in the middle of the client's cycle: its
+    /// answers are relayed, its ReadyForQuery is not.
+    pub fn sync_unseen(&mut self) {
+        self.extended(true);
+        if let Some(cycle) = self.cycles.back_mut() {
+            cycle.closed = true;
+            cycle.ready_unseen = true;
+        }
+    }
+
+    /// A Parse or Close was sent; `relay`: the client sees its answer.
+    pub fn ack(&mut self, relay: bool, undo: Option<U>) {
+        if let Some(cycle) = self.cycles.back_mut() {
+            cycle.acks += 1;
+            self.acks.push_back(Ack { relay, undo });
+        }
+    }
+
+    /// What must be undone because a cycle failed before it was answered, the
+    /// newest first. To be asked after each [`Event::Ready`].
+    pub fn take_unanswered(&mut self) -> impl Iterator<Item = U> + '_ {
+        self.unanswered.drain(..).rev()
+    }
+
+    fn acked(&mut self) -> Option<Ack<U>> {
+        let cycle = self.cycles.front_mut()?;
+        cycle.acks = cycle.acks.checked_sub(1)?;
+        self.acks.pop_front()
+    }
+
+    /// Looks at the head of the bytes that were read.
+    pub fn scan(&mut self, bytes: &[u8]) -> Result<Scan, FrameError> {
+        let mut relay_end = 0;
+        let mut at = 0;
+        let mut scan = Scan { relay: 0, skip: 0, event: None, wants: None };
+        loop {
+            let relay = self.cycles.front().is_none_or(|cycle| cycle.relay);
+            if self.rest > 0 {
+                let taken = self.rest.min(bytes.len() - at);
+                self.rest -= taken;
+                at += taken;
+                if relay {
+                    relay_end = at;
+                }
+                if self.rest > 0 || !relay {
+                    break;
+                }
+                continue;
+            }
+            let Some(frame) = Frame::from_server(&bytes[at..])? else {
+                break;
+            };
+            let whole = bytes.len() - at >= frame.len;
+            match frame.tag {
+                b'Z' | b'E' | b'S' | b'G' | b'W' if !whole => {
+                    scan.wants = Some(frame.len);
+                    break;
+                }
+                b'Z' | b'E' | b'S' | b'G' | b'W' => {
+                    let body = &bytes[at + HEADER_LEN..at + frame.len];
+                    // Asynchronous messages are the client's even between cycles.
+                    let hidden = frame.tag == b'Z' && self.cycles.front().is_some_and(|cycle| cycle.ready_unseen);
+                    let event = self.event(frame.tag, body, relay && !hidden)?;
+                    at += frame.len;
+                    if relay && !hidden {
+                        relay_end = at;
+                    }
+                    scan.event = Some((event, frame.len));
+                    break;
+                }
+                b'1' | b'3' => {
+                    let shown = self.acked().is_none_or(|ack| ack.relay) && relay;
+                    if !whole {
+                        // Five bytes without a body: `from_server` saw them all.
+                        return Err(FrameError::InvalidLength);
+                    }
+                    at += frame.len;
+                    if !shown {
+                        break;
+                    }
+                    relay_end = at;
+                }
+                _ => {
+                    // Rows and the rest pass by unread.
+                    self.rest = frame.len;
+                    continue;
+                }
+            }
+            if !relay {
+                break;
+            }
+        }
+        scan.relay = relay_end;
+        scan.skip = at - relay_end;
+        Ok(scan)
+    }
+
+    fn event(&mut self, tag: u8, body: &[u8], relay: bool) -> Result<Event, FrameError> {
+        Ok(match tag {
+            b'Z' => {
+                let status = body.first().copied().and_then(TransactionStatus::from_byte);
+                let status = status.ok_or(FrameError::InvalidLength)?;
+                if let Some(cycle) = self.cycles.pop_front() {
+                    let left = self.acks.drain(..cycle.acks);
+                    self.unanswered.extend(left.filter_map(|ack| ack.undo));
+                }
+                Event::Ready { status, relay }
+            }
+            b'E' => Event::Error { relay },
+            b'S' => Event::Parameter,
+            _ => {
+                self.copy_in_began();
+                Event::CopyIn
+            }
+        })
+    }
+
+    /// The server reads COPY data now, and with it swallows every message
+    /// that was sent behind the Execute, Syncs included: the cycle is open
+    /// again until the client sends the next Sync.
+    fn copy_in_began(&mut self) {
+        if let Some(front) = self.cycles.front_mut()
+            && front.extended
+        {
+            front.closed = false;
+            front.acks = self.acks.len();
+            self.cycles.truncate(1);
+        }
+    }
+}

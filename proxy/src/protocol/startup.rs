@@ -1,0 +1,168 @@
+//! The packets which open a connection. They have no type byte.
+
+/// The longest startup packet PostgreSQL accepts (`MAX_STARTUP_PACKET_LENGTH`).
+const MAX_STARTUP_PACKET: usize = 10_000;
+const CANCEL_REQUEST: u32 = (1234 << 16) | 5678;
+const SSL_REQUEST: u32 = (1234 << 16) | 5679;
+const GSSENC_REQUEST: u32 = (1234 << 16) | 5680;
+
+/// The newest minor version of protocol 3 that we speak.
+pub const NEWEST_MINOR: u16 = 2;
+
+/// The first packet of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    Ssl,
+    GssEnc,
+    Cancel { pid: u32, key: Vec<u8> },
+    Startup(Startup),
+}
+
+/// A StartupMessage of protocol 3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Startup {
+    /// The minor version asked for; may be newer than ours.
+    pub minor: u16,
+    pub user: String,
+    pub database: String,
+    /// Everything else in the order sent, without `user`, `database` and the
+    /// `_pq_.` options.
+    pub parameters: Vec<(String, String)>,
+    /// `_pq_.` options: protocol extensions, none of which we know.
+    pub protocol_options: Vec<String>,
+}
+
+/// Why a packet cannot open a connection. `Display` is PostgreSQL's wording.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartupError {
+    #[error("invalid length of startup packet")]
+    Length,
+    #[error("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2")]
+    Version { major: u16, minor: u16 },
+    #[error("invalid startup packet layout: expected terminator as last byte")]
+    Layout,
+    #[error("no PostgreSQL user name specified in startup packet")]
+    NoUser,
+    #[error("invalid startup packet: \"{0}\" is not valid UTF-8")]
+    Encoding(&'static str),
+    #[error("replication connections are not supported by Waypool yet")]
+    Replication,
+}
+
+impl StartupError {
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            StartupError::Version { .. } | StartupError::Replication => "0A000",
+            StartupError::NoUser => "28000",
+            _ => "08P01",
+        }
+    }
+}
+
+/// Reads the packet at the head of `bytes`: the request and the packet's
+/// length; `None` while it is incomplete. At most 10,000 bytes are awaited.
+pub fn read(bytes: &[u8]) -> Result<Option<(Request, usize)>, StartupError> {
+    let Some((len, rest)) = bytes.split_first_chunk::<4>() else {
+        return Ok(None);
+    };
+    let len = u32::from_be_bytes(*len) as usize;
+    if !(8..=MAX_STARTUP_PACKET).contains(&len) {
+        return Err(StartupError::Length);
+    }
+    let Some(body) = rest.get(..len - 4) else {
+        return Ok(None);
+    };
+    request(body).map(|request| Some((request, len)))
+}
+
+fn request(body: &[u8]) -> Result<Request, StartupError> {
+    let (code, rest) = body.split_first_chunk::<4>().ok_or(StartupError::Length)?;
+    match u32::from_be_bytes(*code) {
+        SSL_REQUEST => Ok(Request::Ssl),
+        GSSENC_REQUEST => Ok(Request::GssEnc),
+        CANCEL_REQUEST => {
+            let (pid, key) = rest.split_first_chunk::<4>().ok_or(StartupError::Length)?;
+            Ok(Request::Cancel { pid: u32::from_be_bytes(*pid), key: key.to_vec() })
+        }
+        version if version >> 16 == 3 => {
+            parameters(version as u16, rest).map(Request::Startup)
+        }
+        version => Err(StartupError::Version {
+            major: (version >> 16) as u16,
+            minor: version as u16,
+        }),
+    }
+}
+
+fn parameters(minor: u16, mut rest: &[u8]) -> Result<Startup, StartupError> {
+    let mut startup = Startup {
+        minor,
+        user: String::new(),
+        database: String::new(),
+        parameters: Vec::new(),
+        protocol_options: Vec::new(),
+    };
+    loop {
+        let (name, tail) = super::backend::split_text(rest).ok_or(StartupError::Layout)?;
+        if name.is_empty() {
+            if !tail.is_empty() {
+                return Err(StartupError::Layout);
+            }
+            break;
+        }
+        let (value, tail) = super::backend::split_text(tail).ok_or(StartupError::Layout)?;
+        rest = tail;
+        let name = utf8(name, "a parameter's name")?;
+        let value = utf8(value, "a parameter's value")?;
+        match name.as_str() {
+            "user" => startup.user = value,
+            "database" => startup.database = value,
+            "replication" => {
+                if !matches!(value.as_str(), "false" | "off" | "no" | "0") {
+                    return Err(StartupError::Replication);
+                }
+            }
+            _ if name.starts_with("_pq_.") => startup.protocol_options.push(name),
+            _ => startup.parameters.push((name, value)),
+        }
+    }
+    if startup.user.is_empty() {
+        return Err(StartupError::NoUser);
+    }
+    if startup.database.is_empty() {
+        startup.database.clone_from(&startup.user);
+    }
+    Ok(startup)
+}
+
+fn utf8(bytes: &[u8], what: &'static str) -> Result<String, StartupError> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| StartupError::Encoding(what))
+}
+
+/// Appends the StartupMessage (protocol 3.0) which opens a connection to a server.
+pub fn write_startup<'a>(out: &mut Vec<u8>, parameters: impl Iterator<Item = (&'a str, &'a str)>) {
+    let at = out.len();
+    out.extend([0; 4]);
+    out.extend((3u32 << 16).to_be_bytes());
+    for (name, value) in parameters {
+        out.extend_from_slice(name.as_bytes());
+        out.push(0);
+        out.extend_from_slice(value.as_bytes());
+        out.push(0);
+    }
+    out.push(0);
+    let len = (out.len() - at) as u32;
+    out[at..at + 4].copy_from_slice(&len.to_be_bytes());
+}
+
+pub fn write_ssl_request(out: &mut Vec<u8>) {
+    out.extend(8u32.to_be_bytes());
+    out.extend(SSL_REQUEST.to_be_bytes());
+}
+
+pub fn write_cancel_request(out: &mut Vec<u8>, pid: u32, key: &[u8]) {
+    out.extend((12 + key.len() as u32).to_be_bytes());
+    out.extend(CANCEL_REQUEST.to_be_bytes());
+    out.extend(pid.to_be_bytes());
+    out.extend_from_slice(key);
+}

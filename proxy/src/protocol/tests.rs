@@ -1,0 +1,167 @@
+#![allow(clippy::unwrap_used)]
+use super::startup::{Request, StartupError};
+use super::*;
+
+fn startup_packet(parameters: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    startup::write_startup(&mut out, parameters.iter().copied());
+    out
+}
+
+#[test]
+fn client_frames_are_checked_as_postgresql_does() {
+    assert_eq!(Frame::from_client(b"Q\0\0"), Ok(None));
+    assert_eq!(Frame::from_client(b"Q\0\0\0\x06a\0"), Ok(Some(Frame { tag: b'Q', len: 7 })));
+    assert_eq!(Frame::from_client(b"Q\0\0\0\x03"), Err(FrameError::InvalidLength));
+    assert_eq!(Frame::from_client(b"Q\x7f\xff\xff\xff"), Err(FrameError::InvalidLength));
+    assert_eq!(Frame::from_client(b"S\0\x01\0\0"), Err(FrameError::InvalidLength));
+    assert_eq!(Frame::from_client(b"!"), Err(FrameError::UnknownType(b'!')));
+}
+
+#[test]
+fn startup_packets() {
+    let packet = startup_packet(&[("user", "alice"), ("application_name", "x")]);
+    let (request, len) = startup::read(&packet).unwrap().unwrap();
+    assert_eq!(len, packet.len());
+    let Request::Startup(startup) = request else { panic!("not a startup") };
+    assert_eq!((startup.user.as_str(), startup.database.as_str()), ("alice", "alice"));
+    assert_eq!(startup.parameters, [("application_name".to_owned(), "x".to_owned())]);
+    assert_eq!(startup::read(&packet[..packet.len() - 1]), Ok(None));
+}
+
+#[test]
+fn odd_startup_packets_are_refused() {
+    assert_eq!(startup::read(b"GET / HTTP/1.1\r\n"), Err(StartupError::Length));
+    assert_eq!(startup::read(&[0, 0, 0, 3, 0]), Err(StartupError::Length));
+    assert_eq!(startup::read(&startup_packet(&[])), Err(StartupError::NoUser));
+    let version2 = [0, 0, 0, 8, 0, 2, 0, 0];
+    assert_eq!(startup::read(&version2), Err(StartupError::Version { major: 2, minor: 0 }));
+    let mut cut = startup_packet(&[("user", "alice")]);
+    cut.pop();
+    let len = cut.len() as u32;
+    cut[..4].copy_from_slice(&len.to_be_bytes());
+    assert_eq!(startup::read(&cut), Err(StartupError::Layout));
+}
+
+#[test]
+fn cancel_keys_of_any_length() {
+    let mut out = Vec::new();
+    startup::write_cancel_request(&mut out, 7, &[9; 32]);
+    let expected = Request::Cancel { pid: 7, key: vec![9; 32] };
+    assert_eq!(startup::read(&out), Ok(Some((expected, 44))));
+}
+
+#[test]
+fn error_round_trip() {
+    let mut out = Vec::new();
+    PgError::fatal("53300", "too\0 many").with_hint("wait").write(&mut out);
+    let frame = Frame::from_server(&out).unwrap().unwrap();
+    assert_eq!(frame, Frame { tag: b'E', len: out.len() });
+    let fields = error::ErrorFields::parse(&out[HEADER_LEN..]);
+    assert_eq!((fields.severity, fields.sqlstate, fields.message), ("FATAL", "53300", "too many"));
+    assert!(fields.ends_connection());
+}
+
+#[test]
+fn truncated_bodies_are_refused_not_panicked_over() {
+    assert_eq!(frontend::Parse::read(b"name\0SELECT"), None);
+    assert_eq!(frontend::Bind::read(b"portal"), None);
+    assert_eq!(frontend::Named::read(b"X\0"), None);
+    assert_eq!(backend::parse_data_row(&[0, 1, 0, 0, 0, 9, 1]), None);
+}
+
+mod replies {
+    use crate::protocol::backend::{self, TransactionStatus};
+    use crate::protocol::replies::{Event, Replies};
+
+    fn answer() -> Vec<u8> {
+        let mut out = Vec::new();
+        backend::text_result(&mut out, &["a"], &[vec!["1".into()]], "SELECT 1");
+        backend::ready_for_query(&mut out, TransactionStatus::Idle);
+        out
+    }
+
+    #[test]
+    fn a_whole_answer_is_one_span() {
+        let mut replies = Replies::<()>::default();
+        replies.query(true);
+        let bytes = answer();
+        let scan = replies.scan(&bytes).unwrap();
+        assert_eq!((scan.relay, scan.skip), (bytes.len(), 0));
+        assert_eq!(scan.event, Some((Event::Ready { status: TransactionStatus::Idle, relay: true }, 6)));
+        assert!(replies.is_quiet());
+    }
+
+    #[test]
+    fn every_split_of_an_answer_relays_the_same_bytes() {
+        let bytes = answer();
+        for cut in 0..bytes.len() {
+            let mut replies = Replies::<()>::default();
+            replies.query(true);
+            let first = replies.scan(&bytes[..cut]).unwrap();
+            assert_eq!(first.event, None);
+            let seen = first.relay + first.skip;
+            let second = replies.scan(&bytes[seen..]).unwrap();
+            assert_eq!(first.relay + second.relay, bytes.len(), "cut at {cut}");
+            assert!(replies.is_quiet());
+        }
+    }
+
+    #[test]
+    fn a_dropped_cycle_relays_nothing() {
+        let mut replies = Replies::<()>::default();
+        replies.query(false);
+        replies.query(true);
+        let mut bytes = answer();
+        bytes.extend(answer());
+        let (mut at, mut relayed, mut ready) = (0, 0, 0);
+        while at < bytes.len() {
+            let scan = replies.scan(&bytes[at..]).unwrap();
+            assert!(scan.relay + scan.skip > 0);
+            at += scan.relay + scan.skip;
+            relayed += scan.relay;
+            ready += usize::from(scan.event.is_some());
+        }
+        assert_eq!((relayed, ready), (bytes.len() / 2, 2));
+    }
+
+    #[test]
+    fn the_answer_to_a_parse_of_ours_is_dropped() {
+        let mut replies = Replies::<()>::default();
+        replies.extended(true);
+        replies.ack(false, None);
+        replies.ack(true, None);
+        replies.sync(true);
+        let bytes = b"1\0\0\0\x041\0\0\0\x042\0\0\0\x04Z\0\0\0\x05I";
+        let scan = replies.scan(bytes).unwrap();
+        assert_eq!((scan.relay, scan.skip, scan.event), (0, 5, None));
+        let scan = replies.scan(&bytes[5..]).unwrap();
+        assert_eq!((scan.relay, scan.skip), (16, 0));
+    }
+
+    #[test]
+    fn a_failed_cycle_gives_its_unanswered_parses_back_newest_first() {
+        let mut replies = Replies::default();
+        replies.extended(true);
+        replies.ack(true, Some(1));
+        replies.ack(true, Some(2));
+        replies.ack(true, Some(3));
+        replies.sync(true);
+        replies.scan(b"1\0\0\0\x04E\0\0\0\x05\0").unwrap();
+        replies.scan(b"Z\0\0\0\x05I").unwrap();
+        assert_eq!(replies.take_unanswered().collect::<Vec<_>>(), [3, 2]);
+    }
+
+    #[test]
+    fn copy_in_swallows_the_sync_behind_the_execute() {
+        let mut replies = Replies::<()>::default();
+        replies.extended(true);
+        replies.sync(true);
+        assert!(!replies.is_open());
+        let scan = replies.scan(b"G\0\0\0\x07\0\0\0").unwrap();
+        assert_eq!(scan.event, Some((Event::CopyIn, 8)));
+        assert!(replies.is_open());
+        replies.sync(true);
+        assert_eq!(replies.cycles(), 1);
+    }
+}

@@ -1,0 +1,249 @@
+//! What all parts of a running proxy share.
+
+use crate::auth::hba::Rules;
+use crate::auth::server::Credentials;
+use crate::auth::{Secret, Users};
+use crate::cluster::{Backend, Cluster};
+use crate::config::{self, Config, ConfigErrors, SslMode};
+use crate::plugin::{OnError, Options, Origin, PluginError, PluginHost, PluginSource, Role};
+use crate::pool::{Limits, Pool, Target};
+use crate::routing::facts::{Facts, Lookup};
+use crate::session::cancel;
+use crate::tls;
+use arc_swap::{ArcSwap, Guard};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The built-in plugins, compiled when Waypool was built.
+mod embedded {
+    include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+}
+
+/// A running proxy.
+pub struct Proxy {
+    config: ArcSwap<Config>,
+    access: ArcSwap<Access>,
+    pub cluster: Arc<Cluster>,
+    /// By number of the backend.
+    pub pools: Vec<Arc<Pool>>,
+    pub plugins: Arc<PluginHost>,
+    pub cancels: Arc<cancel::Registry>,
+    /// Worker threads.
+    pub workers: usize,
+    /// Client connections, in whatever state.
+    pub clients: AtomicUsize,
+    lookup: Arc<Lookup>,
+    facts: Mutex<HashMap<Arc<str>, Arc<Facts>>>,
+}
+
+/// Who may come in, and how: replaced as a whole by a reload.
+pub struct Access {
+    pub rules: Rules,
+    pub users: Users,
+    /// `None`: no TLS for clients.
+    pub acceptor: Option<tls::Acceptor>,
+}
+
+/// Why a proxy cannot be made of a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    #[error("{0}")]
+    Hba(String),
+    #[error(transparent)]
+    Users(#[from] crate::auth::users::UsersError),
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    #[error("sr_check_password: {0}")]
+    CheckPassword(crate::auth::password::SecretError),
+}
+
+impl Access {
+    pub fn new(config: &Config) -> Result<Self, SetupError> {
+        let rules = Rules::parse(config.hba.iter().map(|line| line.text.as_str())).map_err(|error| {
+            // The parser counts rules; people look for a line of the file.
+            let place = config.hba.get(error.line.saturating_sub(1)).filter(|line| line.line > 0);
+            let source = config.source.display();
+            SetupError::Hba(match place {
+                Some(line) => format!("{source}:{}: hba: {}", line.line, error.message),
+                None => format!("{source}: hba: {error}"),
+            })
+        })?;
+        let mut users = Users::default();
+        let table = config.users.iter().map(|(user, secret)| (user.as_str(), secret.expose()));
+        users.add_table(&format!("{} [users]", config.source.display()), table)?;
+        if let Some(file) = &config.auth_file {
+            users.add_file(file)?;
+        }
+        let acceptor = match &config.ssl {
+            Some(ssl) => Some(tls::Acceptor::new(&ssl.cert, &ssl.key, ssl.ca_cert.as_deref())?),
+            None => None,
+        };
+        Ok(Access { rules, users, acceptor })
+    }
+}
+
+impl Proxy {
+    /// Makes everything but the sockets. Blocks while plugins are compiled.
+    pub fn new(config: Config) -> Result<Arc<Self>, SetupError> {
+        let access = Access::new(&config)?;
+        let workers = config.worker_threads.unwrap_or_else(default_workers);
+        let cluster = Arc::new(Cluster::new(&config));
+        let pools = cluster.backends.iter().map(|backend| pool(&config, backend)).collect::<Result<Vec<_>, _>>()?;
+        let options = Options { workers: workers + 1, code_cache: code_cache() };
+        let plugins = PluginHost::new(sources(&config), options)?;
+        let lookup = Arc::new(Lookup {
+            cluster: cluster.clone(),
+            pools: pools.clone(),
+            user: config.sr_check_user.as_str().into(),
+            credentials: check_credentials(&config)?,
+            size: config.relcache_size,
+            expire: config.relcache_expire,
+        });
+        Ok(Arc::new(Proxy {
+            config: ArcSwap::from_pointee(config),
+            access: ArcSwap::from_pointee(access),
+            cluster,
+            pools,
+            plugins,
+            cancels: Arc::default(),
+            workers,
+            clients: AtomicUsize::new(0),
+            lookup,
+            facts: Mutex::default(),
+        }))
+    }
+
+    pub fn config(&self) -> Guard<Arc<Config>> {
+        self.config.load()
+    }
+
+    pub fn access(&self) -> Arc<Access> {
+        self.access.load_full()
+    }
+
+    /// Takes a new configuration over, as far as that is possible without a
+    /// restart. Plugins whose entry or file changed are swapped.
+    pub fn reload(&self, config: Config) -> Result<(), SetupError> {
+        let access = Access::new(&config)?;
+        for source in sources(&config) {
+            if source_changed(&self.config(), &config, source.role) {
+                self.plugins.swap(&source, "reload")?;
+            }
+        }
+        self.access.store(Arc::new(access));
+        self.config.store(Arc::new(config));
+        Ok(())
+    }
+
+    /// What is known of a database's catalog; shared by all workers.
+    pub fn facts(&self, database: &Arc<str>) -> Arc<Facts> {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        facts
+            .entry(database.clone())
+            .or_insert_with(|| Arc::new(Facts::new(self.lookup.clone(), database.clone())))
+            .clone()
+    }
+
+    /// How the monitor logs in to servers.
+    pub fn check_credentials(&self) -> Credentials {
+        self.lookup.credentials.clone()
+    }
+}
+
+/// One thread serves many thousand statements a second, and each further one
+/// makes all of them dearer (wake-ups across threads): one for four processors.
+fn default_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4))
+}
+
+fn pool(config: &Config, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError> {
+    let roots = match &backend.config.sslrootcert {
+        Some(file) => tls::RootCertificates::File(file.clone()),
+        None => tls::RootCertificates::System,
+    };
+    let mode = match backend.config.sslmode {
+        SslMode::Disable => tls::SslMode::Disable,
+        SslMode::Prefer => tls::SslMode::Prefer,
+        SslMode::Require => tls::SslMode::Require,
+        SslMode::VerifyCa => tls::SslMode::VerifyCa,
+        SslMode::VerifyFull => tls::SslMode::VerifyFull,
+    };
+    let target = Target {
+        backend: backend.clone(),
+        connector: tls::Connector::new(mode, &roots)?,
+        connect_timeout: config.connect_timeout,
+    };
+    let limits = Limits {
+        per_group: config.default_pool_size,
+        in_all: backend.config.max_connections.unwrap_or(usize::MAX),
+        queue_timeout: config.query_wait_timeout,
+        keep: config.connection_cache,
+        life_time: config.connection_life_time,
+    };
+    Ok(Pool::new(target, limits))
+}
+
+fn check_credentials(config: &Config) -> Result<Credentials, SetupError> {
+    let secret = match &config.sr_check_password {
+        Some(password) => Secret::parse(password.expose()).map_err(SetupError::CheckPassword)?,
+        None => None,
+    };
+    Ok(Credentials::from_secret(secret.as_ref()))
+}
+
+/// The plugins that a configuration asks for.
+pub fn sources(config: &Config) -> Vec<PluginSource> {
+    let roles = [Role::Classifier, Role::Balancer, Role::Rewriter];
+    let built_in = [embedded::CLASSIFY, embedded::BALANCE, embedded::REWRITE];
+    let entries = config.plugins.iter().zip(roles.into_iter().zip(built_in));
+    entries.map(|((name, plugin), (role, (wasm, precompiled)))| source(name, plugin, role, wasm, precompiled)).collect()
+}
+
+fn source(
+    name: &str,
+    plugin: &config::Plugin,
+    role: Role,
+    wasm: &'static [u8],
+    precompiled: &'static [u8],
+) -> PluginSource {
+    PluginSource {
+        role,
+        name: name.to_owned(),
+        origin: match &plugin.path {
+            Some(path) => Origin::File(path.clone()),
+            None => Origin::Embedded { wasm, precompiled },
+        },
+        config_json: plugin.config.to_string(),
+        deadline: plugin.deadline,
+        memory_limit: plugin.memory_limit,
+        on_error: match plugin.on_error {
+            config::OnError::Primary => OnError::Primary,
+            config::OnError::Reject => OnError::Reject,
+        },
+        allow_writes_on_standby: plugin.allow_writes_on_standby,
+    }
+}
+
+/// A plugin from a file is always loaded again: the file may have changed.
+fn source_changed(old: &Config, new: &Config, role: Role) -> bool {
+    let entry = |config: &Config| match role {
+        Role::Classifier => config.plugins.classify.clone(),
+        Role::Balancer => config.plugins.balance.clone(),
+        Role::Rewriter => config.plugins.rewrite.clone(),
+    };
+    let new = entry(new);
+    new.path.is_some() || entry(old) != new
+}
+
+/// `$XDG_CACHE_HOME/waypool`, or `~/.cache/waypool`.
+fn code_cache() -> Option<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = from("XDG_CACHE_HOME").or_else(|| from("HOME").map(|home| home.join(".cache")))?;
+    Some(cache.join("waypool"))
+}

@@ -1,0 +1,323 @@
+//! From a statement's text to the servers that get it.
+//!
+//! Between sessions, which know no Wasm, and plugins, which know no session:
+//! the statement cache, the calls into the plugins, and the last word on
+//! whether an answer is safe.
+
+pub mod cache;
+pub mod edit;
+pub mod facts;
+#[cfg(test)]
+mod tests;
+
+use crate::cluster::Cluster;
+use crate::config::{self, OnError};
+use crate::plugin::contract::{self, Decision, Depends, Effects, Kind, Node, NodeRole, Plan, Servers, SessionInfo, Transaction, Verdict};
+use crate::plugin::{FactKey, PluginHost, PluginWorker, Role};
+use crate::protocol::PgError;
+use cache::{By, Cache, Key};
+use facts::Facts;
+use std::rc::Rc;
+use std::sync::Arc;
+use waypool_scan::Shape;
+
+/// Rounds of asking a classifier and looking up what it wants to know.
+const FACT_ROUNDS: usize = 3;
+/// A longer text is not classified: it goes to the primary.
+pub const CLASSIFY_LIMIT: usize = 256 * 1024;
+
+/// A statement as the plugins see it.
+#[derive(Debug)]
+pub struct Classified {
+    pub verdict: Verdict,
+    pub plan: Plan,
+    /// Of the plugins and of the facts: an entry from before does not hold.
+    generation: u64,
+    epoch: u64,
+}
+
+/// A database as one worker knows it.
+#[derive(Debug)]
+pub struct Database {
+    /// Its number within this worker.
+    pub number: u32,
+    pub name: Arc<str>,
+    pub facts: Arc<Facts>,
+}
+
+/// What the balancer is told of a session.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionState {
+    pub transaction: Transaction,
+    pub transaction_memory: u32,
+    pub session_memory: u32,
+    pub home: u32,
+}
+
+/// Where a statement goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// Whatever server this is, it can be read from.
+    Read(usize),
+    Primary,
+    /// The primary, and the session's other servers too; this one is among
+    /// them even if the session has not used it yet.
+    All { home: Option<usize> },
+}
+
+/// One worker's way to its plugins.
+pub struct Router {
+    cluster: Arc<Cluster>,
+    host: Arc<PluginHost>,
+    plugins: PluginWorker,
+    /// What the configuration says about each plugin.
+    policies: config::Plugins,
+    cache: Cache<Rc<Classified>>,
+    shape: Vec<u8>,
+    random: fastrand::Rng,
+    /// The cluster's epoch that the balancer was told.
+    told: Option<u64>,
+}
+
+
+impl Router {
+    pub fn new(cluster: Arc<Cluster>, host: Arc<PluginHost>, policies: config::Plugins, cache_bytes: usize) -> Self {
+        Router {
+            plugins: PluginWorker::new(host.clone()),
+            cluster,
+            host,
+            policies,
+            cache: Cache::new(cache_bytes),
+            shape: Vec::new(),
+            random: fastrand::Rng::new(),
+            told: None,
+        }
+    }
+
+    /// Looks by exact text, then by shape.
+    pub fn lookup(&mut self, text: &[u8], database: &Database) -> Option<Rc<Classified>> {
+        let (generation, epoch) = (self.host.generation(), database.facts.epoch());
+        let holds = |found: &Rc<Classified>| found.generation == generation && found.epoch == epoch;
+        let by_text = Key { database: database.number, by: By::Text, bytes: text };
+        if let Some(found) = self.cache.get(by_text).filter(|found| holds(found)) {
+            return Some(found.clone());
+        }
+        self.shape.clear();
+        if waypool_scan::shape(text, true, &mut self.shape) == Shape::Exact {
+            return None;
+        }
+        let by_shape = Key { database: database.number, by: By::Shape, bytes: &self.shape };
+        let found = self.cache.get(by_shape).filter(|found| holds(found))?.clone();
+        if self.cache.seen_before(by_text) {
+            self.cache.insert(by_text, found.clone(), 0);
+        }
+        Some(found)
+    }
+
+    /// Whether an answer made earlier still holds.
+    pub fn holds(&self, classified: &Classified, database: &Database) -> bool {
+        classified.generation == self.host.generation() && classified.epoch == database.facts.epoch()
+    }
+
+    /// Asks the plugins once. `Err`: facts must be looked up first.
+    fn ask(&mut self, text: &str, database: &Database) -> Result<Asked, PgError> {
+        let epoch = database.facts.epoch();
+        // Read before the call: a swap during it makes the answer outdated.
+        let generation = self.host.generation();
+        let classified = match self.plugins.classify(text, &database.name, &*database.facts) {
+            Ok(classified) => classified,
+            Err(error) => {
+                let verdict = self.on_error(Role::Classifier, &error.to_string())?;
+                return Ok(Asked { classified: uncached(verdict), missing: Vec::new(), keep: false });
+            }
+        };
+        let mut missing = classified.missing;
+        let plan = match self.plugins.rewrite(text, &database.name, &*database.facts) {
+            Ok(rewritten) => {
+                missing.extend(rewritten.missing);
+                rewritten.plan
+            }
+            Err(error) => {
+                self.on_error(Role::Rewriter, &error.to_string())?;
+                Plan::Keep
+            }
+        };
+        let keep = missing.is_empty() && classified.verdict.depends != Depends::Moment;
+        let classified =
+            Classified { verdict: classified.verdict, plan, generation, epoch };
+        Ok(Asked { classified, missing, keep })
+    }
+
+    fn keep(&mut self, text: &[u8], database: &Database, classified: &Rc<Classified>) {
+        let verdict = &classified.verdict;
+        let names = verdict.tables.iter().chain(&verdict.functions);
+        let cost = names.map(|name| name.len() + 24).sum::<usize>() + verdict.reason.len() + 128;
+        // A plan of edits names places in the text, so it holds for this text only.
+        let by_shape = verdict.depends == Depends::Shape && matches!(classified.plan, Plan::Keep);
+        self.shape.clear();
+        if by_shape && waypool_scan::shape(text, true, &mut self.shape) != Shape::Exact {
+            let key = Key { database: database.number, by: By::Shape, bytes: &self.shape };
+            self.cache.insert(key, classified.clone(), cost);
+        } else {
+            let key = Key { database: database.number, by: By::Text, bytes: text };
+            self.cache.insert(key, classified.clone(), cost);
+        }
+    }
+
+    /// The plugin failed: what its configuration says about that.
+    fn on_error(&self, role: Role, why: &str) -> Result<Verdict, PgError> {
+        match self.policy(role).on_error {
+            OnError::Primary => Ok(Verdict::conservative(format!("plugin failed: {why}"))),
+            OnError::Reject => Err(PgError::error("38000", format!("a plugin failed: {why}"))
+                .with_hint("on_error = \"primary\" in waypool.toml would send the statement to the primary instead.")),
+        }
+    }
+
+    fn policy(&self, role: Role) -> &config::Plugin {
+        match role {
+            Role::Classifier => &self.policies.classify,
+            Role::Balancer => &self.policies.balance,
+            Role::Rewriter => &self.policies.rewrite,
+        }
+    }
+
+    /// Tells the balancer of the servers, if it does not know yet.
+    fn tell_topology(&mut self) {
+        let now = self.cluster.epoch();
+        if self.told == Some(now) {
+            return;
+        }
+        self.told = Some(now);
+        let nodes: Vec<Node> = self.cluster.backends.iter().map(|backend| Node {
+            id: backend.id as u32,
+            role: match self.cluster.primary() {
+                Some(primary) if primary.id == backend.id => NodeRole::Primary,
+                _ => NodeRole::Standby,
+            },
+            usable: backend.is_usable(),
+            weight: backend.config.weight,
+            lag_bytes: backend.lag(),
+            lag_micros: 0,
+        }).collect();
+        if let Err(error) = self.plugins.set_topology(now, &nodes) {
+            // Its next instance is told before anything else.
+            tracing::warn!("the balancer could not be told of the servers: {error}");
+        }
+    }
+
+    /// The server which a new session's reads go to.
+    pub fn session_start(&mut self, session: &SessionInfo) -> u32 {
+        self.tell_topology();
+        let random = self.random.u64(..);
+        let primary = self.cluster.primary().map_or(0, |primary| primary.id as u32);
+        self.plugins.session_start(session, random).unwrap_or(primary)
+    }
+
+    /// Where a statement goes, with the memories as the balancer leaves them.
+    pub fn route(&mut self, verdict: &Verdict, state: SessionState) -> Result<(Route, SessionState), PgError> {
+        self.tell_topology();
+        let random = self.random.u64(..);
+        let statement =
+            contract::Statement { kind: verdict.kind, servers: verdict.servers, effects: verdict.effects };
+        let told = contract::SessionState {
+            transaction: state.transaction,
+            transaction_memory: state.transaction_memory,
+            session_memory: state.session_memory,
+            home: state.home,
+            random,
+        };
+        let answer = self.plugins.route(statement, told);
+        let decision = match answer {
+            Ok(decision) => decision,
+            Err(error) => {
+                self.on_error(Role::Balancer, &error.to_string())?;
+                // What it would have remembered is lost: reads of this
+                // transaction stay with the primary.
+                let servers = if verdict.servers == Servers::All { Servers::All } else { Servers::Primary };
+                Decision {
+                    servers,
+                    node: state.home,
+                    transaction_memory: u32::MAX,
+                    session_memory: state.session_memory,
+                }
+            }
+        };
+        let state = SessionState {
+            transaction_memory: decision.transaction_memory,
+            session_memory: decision.session_memory,
+            ..state
+        };
+        Ok((self.safe(verdict, &decision), state))
+    }
+
+    /// The proxy's last word: nothing that may write or lock goes to a
+    /// standby, and nothing at all to a server that cannot be read from.
+    fn safe(&self, verdict: &Verdict, decision: &Decision) -> Route {
+        let node = decision.node as usize;
+        let readable = self.cluster.is_readable(node);
+        match decision.servers {
+            Servers::Primary => Route::Primary,
+            Servers::All => Route::All { home: readable.then_some(node) },
+            Servers::Any if self.cluster.is_primary(node) || !readable => Route::Primary,
+            Servers::Any => {
+                let reads = verdict.servers == Servers::Any
+                    && !verdict.effects.intersects(Effects::WRITES | Effects::LOCKS);
+                if reads || self.policies.balance.allow_writes_on_standby {
+                    return Route::Read(node);
+                }
+                self.host.note_overruled(Role::Balancer);
+                Route::Primary
+            }
+        }
+    }
+}
+
+struct Asked {
+    classified: Classified,
+    missing: Vec<FactKey>,
+    keep: bool,
+}
+
+fn uncached(verdict: Verdict) -> Classified {
+    Classified { verdict, plan: Plan::Keep, generation: u64::MAX, epoch: u64::MAX }
+}
+
+impl Classified {
+    /// A statement whose text nobody looked at: too long, or not UTF-8.
+    pub fn unseen(reason: &str) -> Rc<Self> {
+        Rc::new(uncached(Verdict::conservative(reason)))
+    }
+
+    /// A FunctionCall message: it may do anything.
+    pub fn function_call() -> Rc<Self> {
+        let mut verdict = Verdict::conservative("function call");
+        verdict.kind = Kind::Dml;
+        Rc::new(uncached(verdict))
+    }
+}
+
+/// Asks the plugins about a text that the cache does not know, and looks up
+/// the facts they want. The router is borrowed between the waits only.
+pub async fn classify(
+    router: &std::cell::RefCell<Router>,
+    text: &[u8],
+    database: &Database,
+) -> Result<Rc<Classified>, PgError> {
+    let Ok(utf8) = std::str::from_utf8(text) else {
+        return Ok(Classified::unseen("not valid UTF-8"));
+    };
+    let mut round = 0;
+    loop {
+        let asked = router.borrow_mut().ask(utf8, database)?;
+        round += 1;
+        let more = !asked.missing.is_empty() && round < FACT_ROUNDS && database.facts.fetch(&asked.missing).await;
+        if more {
+            continue;
+        }
+        let classified = Rc::new(asked.classified);
+        if asked.keep {
+            router.borrow_mut().keep(text, database, &classified);
+        }
+        return Ok(classified);
+    }
+}

@@ -1,0 +1,129 @@
+//! Cancel requests: keys of our own, and the way from a key to the server
+//! connection which runs that client's query at this moment.
+
+use super::link::{Servers, bit};
+use crate::pool::{Pool, connect};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use subtle::ConstantTimeEq;
+
+/// All clients that can be cancelled, by the process id that we gave them.
+#[derive(Debug, Default)]
+pub struct Registry {
+    clients: Mutex<HashMap<u32, Arc<Client>>>,
+    next: AtomicU32,
+}
+
+/// What a cancel request for one client needs.
+#[derive(Debug)]
+pub struct Client {
+    key: Vec<u8>,
+    /// The backends that run something for this client now; two halves.
+    running: [AtomicU64; 2],
+    /// Its server connections. Locked while a cancel request is under way, so
+    /// that none is handed to another client meanwhile.
+    links: tokio::sync::Mutex<Vec<CancelKey>>,
+}
+
+#[derive(Debug)]
+struct CancelKey {
+    backend: usize,
+    pool: Arc<Pool>,
+    pid: u32,
+    key: Vec<u8>,
+}
+
+/// A client's entry in the registry; gone with the session.
+#[derive(Debug)]
+pub struct Handle {
+    registry: Arc<Registry>,
+    pub pid: u32,
+    client: Arc<Client>,
+}
+
+impl Registry {
+    /// Enters a client; `key_len` is 4 before protocol 3.2 and 32 from then on.
+    pub fn enter(self: &Arc<Self>, key_len: usize) -> Handle {
+        let mut key = vec![0; key_len];
+        rand::fill(&mut key[..]);
+        let client = Arc::new(Client { key, running: Default::default(), links: Default::default() });
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let pid = loop {
+            // Like a process id, it is never zero or negative.
+            let pid = self.next.fetch_add(1, Ordering::Relaxed) & 0x7fff_ffff;
+            if pid != 0 && !clients.contains_key(&pid) {
+                break pid;
+            }
+        };
+        clients.insert(pid, client.clone());
+        Handle { registry: self.clone(), pid, client }
+    }
+
+    /// Carries a cancel request out. Says nothing, whatever happens, as
+    /// PostgreSQL does.
+    pub async fn cancel(&self, pid: u32, key: &[u8]) {
+        let client = self.clients.lock().unwrap_or_else(PoisonError::into_inner).get(&pid).cloned();
+        let Some(client) = client.filter(|client| client.key.ct_eq(key).into()) else {
+            tracing::warn!(pid, "cancel request with a wrong key, or for a client that is gone");
+            return;
+        };
+        let links = client.links.lock().await;
+        let running = client.running();
+        for link in links.iter().filter(|link| running & bit(link.backend) != 0) {
+            if let Err(error) = connect::cancel(&link.pool.target, link.pid, &link.key).await {
+                tracing::warn!(backend = link.backend, "cancel request failed: {error}");
+            }
+        }
+    }
+}
+
+impl Client {
+    fn running(&self) -> Servers {
+        let [low, high] = &self.running;
+        Servers::from(low.load(Ordering::Acquire)) | Servers::from(high.load(Ordering::Acquire)) << 64
+    }
+}
+
+impl Handle {
+    pub fn key(&self) -> &[u8] {
+        &self.client.key
+    }
+
+    /// These backends run something for the client from now on.
+    pub fn set_running(&self, servers: Servers) {
+        self.client.running[0].store(servers as u64, Ordering::Release);
+        let high = (servers >> 64) as u64;
+        if high != 0 || self.client.running[1].load(Ordering::Relaxed) != 0 {
+            self.client.running[1].store(high, Ordering::Release);
+        }
+    }
+
+    pub async fn add(&self, backend: usize, pool: Arc<Pool>, pid: u32, key: Vec<u8>) {
+        self.client.links.lock().await.push(CancelKey { backend, pool, pid, key });
+    }
+
+    /// The client gives this connection up. Returns when no cancel request
+    /// for it is under way any more.
+    pub async fn remove(&self, backend: usize) {
+        self.client.links.lock().await.retain(|link| link.backend != backend);
+    }
+}
+
+impl Handle {
+    /// The connection to this backend is lost: there is nothing to cancel.
+    pub fn forget(&self, backend: usize) {
+        // If a cancel request is under way it goes to a connection that is
+        // gone, and `remove` or the end of the session clears the entry.
+        if let Ok(mut links) = self.client.links.try_lock() {
+            links.retain(|link| link.backend != backend);
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut clients = self.registry.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.remove(&self.pid);
+    }
+}

@@ -1,0 +1,62 @@
+//! One server connection in a session's hands, and what it still owes.
+
+use super::prepared::Undo;
+use crate::cluster::Backend;
+use crate::pool::ServerConn;
+use crate::protocol::backend::TransactionStatus;
+use crate::protocol::frontend;
+use crate::protocol::replies::Replies;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// A set of backends, by number.
+pub type Servers = u128;
+
+/// The set of this one backend; of none, for a number that no backend has.
+pub const fn bit(backend: usize) -> Servers {
+    if backend < Servers::BITS as usize { 1 << backend } else { 0 }
+}
+
+#[derive(Debug)]
+pub struct Link {
+    pub conn: ServerConn,
+    pub backend: Arc<Backend>,
+    pub replies: Replies<Undo>,
+    /// A statement whose answer nobody sees failed here.
+    pub failed_unseen: bool,
+    /// Bytes relayed to the client in the current cycle.
+    pub relayed: bool,
+}
+
+impl Link {
+    pub fn new(conn: ServerConn, backend: Arc<Backend>) -> Self {
+        Link { conn, backend, replies: Replies::default(), failed_unseen: false, relayed: false }
+    }
+
+    /// Sends at once what the socket takes; the rest with the next flush.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.conn.outbox.send(&mut cx, &mut self.conn.stream, bytes)
+    }
+
+    /// Puts bytes behind what is pending, to go out with the next send.
+    pub fn push(&mut self) -> &mut Vec<u8> {
+        self.conn.outbox.push()
+    }
+
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.conn.outbox.poll_flush(cx, &mut self.conn.stream)
+    }
+
+    /// A statement of ours, whose answer nobody sees.
+    pub fn run_unseen(&mut self, sql: &str) {
+        frontend::query(self.push(), sql.as_bytes());
+        self.replies.query(false);
+    }
+
+    /// It has a transaction open, as far as it has told.
+    pub fn in_transaction(&self) -> bool {
+        self.conn.status != TransactionStatus::Idle
+    }
+}

@@ -1,0 +1,234 @@
+//! The session's server connections: opened when first used, given back at
+//! the end.
+
+use super::link::{Link, Servers, bit};
+use super::{End, Session};
+use crate::cluster::Backend;
+use crate::pool::{CheckoutError, QueryError};
+use crate::protocol::PgError;
+use crate::protocol::backend::TransactionStatus;
+use crate::routing::Route;
+use std::sync::Arc;
+
+/// By number of the backend.
+#[derive(Debug, Default)]
+pub struct Links(Vec<Option<Link>>);
+
+impl Links {
+    pub fn new(backends: usize) -> Self {
+        Links((0..backends).map(|_| None).collect())
+    }
+
+    pub fn get(&self, id: usize) -> Option<&Link> {
+        self.0.get(id)?.as_ref()
+    }
+
+    pub fn get_mut(&mut self, id: usize) -> Option<&mut Link> {
+        self.0.get_mut(id)?.as_mut()
+    }
+
+    pub fn insert(&mut self, id: usize, link: Link) {
+        self.0[id] = Some(link);
+    }
+
+    pub fn take(&mut self, id: usize) -> Option<Link> {
+        self.0.get_mut(id)?.take()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Link)> {
+        self.0.iter_mut().enumerate().filter_map(|(id, link)| Some((id, link.as_mut()?)))
+    }
+
+    /// The servers for which `predicate` holds.
+    pub fn which(&self, predicate: impl Fn(&Link) -> bool) -> Servers {
+        let those = self.0.iter().enumerate().filter(|(_, link)| link.as_ref().is_some_and(&predicate));
+        those.fold(0, |servers, (id, _)| servers | bit(id))
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Where a statement goes, and to whom its copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Destination {
+    /// The client sees this server's answer.
+    pub lead: usize,
+    pub others: Servers,
+}
+
+/// Why a server connection could not be had.
+#[derive(Debug)]
+pub enum LinkError {
+    /// The statement cannot run; the session goes on.
+    Statement(PgError),
+    End(End),
+}
+
+impl From<End> for LinkError {
+    fn from(end: End) -> Self {
+        LinkError::End(end)
+    }
+}
+
+impl Session {
+    /// The servers of a route, connected and waiting.
+    pub(super) async fn connect_route(&mut self, route: Route) -> Result<Destination, LinkError> {
+        if self.transaction.status == TransactionStatus::Failed {
+            return self.failed_transaction();
+        }
+        match route {
+            Route::Read(id) if self.may_read(id) && self.try_link(id).await => {
+                self.drain(bit(id)).await?;
+                // It may have gone while it was waited for.
+                match self.links.get(id) {
+                    Some(_) => Ok(Destination { lead: id, others: 0 }),
+                    None => self.connect_primary().await,
+                }
+            }
+            Route::Read(_) | Route::Primary => self.connect_primary().await,
+            Route::All { home } => self.connect_all(home).await,
+        }
+    }
+
+    /// Whether a read may go to this server now: inside a transaction it must
+    /// be part of it, and it must have the session's state.
+    fn may_read(&self, id: usize) -> bool {
+        if self.settings.unrepeatable {
+            return false;
+        }
+        match self.transaction.status {
+            TransactionStatus::Idle => true,
+            _ => self.links.get(id).is_some_and(|link| link.in_transaction() && !link.failed_unseen),
+        }
+    }
+
+    async fn connect_primary(&mut self) -> Result<Destination, LinkError> {
+        let lead = self.primary().ok_or_else(|| LinkError::Statement(no_primary()))?;
+        self.link(lead).await?;
+        self.drain(bit(lead)).await?;
+        Ok(Destination { lead, others: 0 })
+    }
+
+    /// The primary, the servers already in use, and `home`.
+    async fn connect_all(&mut self, home: Option<usize>) -> Result<Destination, LinkError> {
+        let Destination { lead, .. } = self.connect_primary().await?;
+        if self.transaction.status == TransactionStatus::Idle
+            && !self.settings.unrepeatable
+            && let Some(home) = home
+            && home != lead
+        {
+            self.try_link(home).await;
+        }
+        let others = self.links.which(|_| true) & !bit(lead);
+        self.drain(others).await?;
+        let others = match self.transaction.status {
+            TransactionStatus::Idle => self.links.which(|_| true),
+            _ => self.links.which(Link::in_transaction),
+        };
+        Ok(Destination { lead, others: others & !bit(lead) })
+    }
+
+    /// In a failed transaction the server on which it failed answers, as
+    /// PostgreSQL does; the others follow when it has ended.
+    fn failed_transaction(&mut self) -> Result<Destination, LinkError> {
+        let failed = |link: &Link| link.conn.status == TransactionStatus::Failed;
+        let lead = self.links.which(failed).trailing_zeros() as usize;
+        Ok(Destination { lead, others: 0 })
+    }
+
+    /// A connection to this server, or `false`: the statement can go elsewhere.
+    async fn try_link(&mut self, id: usize) -> bool {
+        match self.link(id).await {
+            Ok(()) => true,
+            Err(LinkError::Statement(error)) => {
+                tracing::debug!(backend = id, "going on without this server: {error}");
+                false
+            }
+            Err(LinkError::End(_)) => false,
+        }
+    }
+
+    /// Connects to a server that the session has not used yet, and brings the
+    /// connection to the session's state.
+    pub(super) async fn link(&mut self, id: usize) -> Result<(), LinkError> {
+        if self.links.get(id).is_some() {
+            return Ok(());
+        }
+        let proxy = self.worker.proxy.clone();
+        let (Some(pool), Some(backend)) = (proxy.pools.get(id), proxy.cluster.backends.get(id)) else {
+            return Err(LinkError::Statement(no_primary()));
+        };
+        let checkout = pool.checkout(&self.identity, &self.credentials).await;
+        let conn = checkout.map_err(|error| LinkError::Statement(self.refused(backend, &error)))?;
+        let mut link = Link::new(conn, backend.clone());
+        for statement in self.settings.statements() {
+            let statement = String::from_utf8_lossy(statement);
+            if let Err(error) = link.conn.simple_query(&statement).await {
+                return Err(LinkError::Statement(not_repeated(backend, &statement, &error)));
+            }
+        }
+        self.cancel.add(id, pool.clone(), link.conn.pid, link.conn.key.clone()).await;
+        self.links.insert(id, link);
+        Ok(())
+    }
+
+    fn refused(&self, backend: &Arc<Backend>, error: &CheckoutError) -> PgError {
+        if error.is_server_failure() {
+            self.worker.proxy.cluster.report_failure(backend.id, &error.to_string());
+        }
+        error.to_client(backend)
+    }
+
+    /// Waits until these servers have answered everything. One that differs
+    /// from the lead about a statement that went to both is given up.
+    pub(super) async fn drain(&mut self, servers: Servers) -> Result<(), End> {
+        let quiet = |link: &Link| link.replies.is_quiet();
+        while servers & !self.links.which(quiet) & self.links.which(|_| true) != 0 {
+            // A busy lead is the caller's business.
+            if servers == bit(self.lead) && self.is_busy() {
+                return Ok(());
+            }
+            self.wait().await?;
+        }
+        let differing = servers & self.links.which(|link| link.failed_unseen);
+        for id in (0..self.links.len()).filter(|id| differing & bit(*id) != 0) {
+            tracing::warn!(backend = id, "a statement succeeded on the primary and failed here: connection closed");
+            self.cancel.remove(id).await;
+            self.prepared.forget_server(id);
+            self.links.take(id);
+        }
+        Ok(())
+    }
+
+    /// Gives every connection back that is in a known state.
+    pub(super) async fn release_links(&mut self, reset_query_list: &[String]) {
+        self.cancel.set_running(0);
+        for id in 0..self.links.len() {
+            let Some(link) = self.links.take(id) else {
+                continue;
+            };
+            self.cancel.remove(id).await;
+            if link.replies.is_quiet() {
+                link.conn.release(reset_query_list).await;
+            }
+        }
+    }
+}
+
+/// SQLSTATE 57P03: cannot_connect_now.
+pub fn no_primary() -> PgError {
+    PgError::error("57P03", "no primary server is known at the moment")
+        .with_detail("The statement writes, or may write, or needs the primary for another reason.")
+        .with_hint("SHOW pool_nodes tells what Waypool knows of the servers. Reads that a standby can answer go on.")
+}
+
+fn not_repeated(backend: &Backend, statement: &str, error: &QueryError) -> PgError {
+    let message = format!("could not bring the session's settings to backend {}: {error}", backend.id);
+    PgError::error("08006", message).with_detail(format!("The statement was: {statement}"))
+}

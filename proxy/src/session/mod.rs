@@ -1,0 +1,224 @@
+//! One client's life, from its login to its end.
+//!
+//! A session is one task. It takes the client's messages one after another,
+//! asks [`routing`](crate::routing) where each goes, sends it there as it came,
+//! and relays the answer:
+//!
+//! - [`login`]: everything before the first query
+//! - [`query`]: the simple protocol; [`extended`]: the extended one
+//! - [`relay`]: waiting, and the servers' bytes on their way to the client
+//! - [`links`]: the session's server connections
+//! - [`transaction`], [`settings`], [`prepared`]: what the client's session is,
+//!   wherever it runs
+//! - [`cancel`]: cancel requests
+
+pub mod cancel;
+pub mod extended;
+pub mod link;
+pub mod links;
+pub mod login;
+pub mod prepared;
+pub mod query;
+pub mod relay;
+pub mod settings;
+pub mod transaction;
+#[cfg(test)]
+mod tests;
+
+use crate::auth::server::Credentials;
+use crate::net::{Inbox, Outbox, Stream};
+use crate::pool::Identity;
+use crate::protocol::{Frame, HEADER_LEN, PgError};
+use crate::routing::{Database, SessionState};
+use crate::worker::Worker;
+use links::Links;
+use prepared::Prepared;
+use settings::Settings;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use transaction::Transaction;
+
+/// The client's side of a session.
+#[derive(Debug)]
+pub struct Client {
+    pub stream: Stream,
+    pub inbox: Inbox,
+    pub outbox: Outbox,
+}
+
+impl Client {
+    /// Sends at once what the socket takes; the rest with the next flush.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.outbox.send(&mut cx, &mut self.stream, bytes)
+    }
+}
+
+/// How a session ends.
+#[derive(Debug)]
+pub enum End {
+    /// The client said goodbye, or is gone.
+    Client,
+    /// We end it, and say why.
+    Fatal(PgError),
+    /// A server has ended it; the client has its words already.
+    Server,
+}
+
+/// What a message led to.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// It is done; take the next one.
+    Next,
+    /// It, or the rest of it, has to wait for bytes.
+    Wait,
+}
+
+/// A session that has logged in.
+pub struct Session {
+    client: Client,
+    worker: Rc<Worker>,
+    database: Rc<Database>,
+    identity: Arc<Identity>,
+    credentials: Credentials,
+    links: Links,
+    /// The server whose answers the client sees, while any are due.
+    lead: usize,
+    cycle: extended::Cycle,
+    transaction: Transaction,
+    settings: Settings,
+    prepared: Prepared,
+    /// What becomes true when the statements under way succeed.
+    pending: Vec<transaction::After>,
+    /// The balancer's memories, and the server for this session's reads.
+    state: SessionState,
+    /// The primary's connection has state that cannot be rebuilt elsewhere.
+    sticky: bool,
+    cancel: cancel::Handle,
+    /// Bytes still to come of a client's message that is being passed on.
+    passing: usize,
+    /// A whole message lies in the inbox and waits for the answers due.
+    blocked: bool,
+    /// Something happened that the main loop should look at.
+    progress: bool,
+    /// Reused for each batch of the extended protocol.
+    batch: extended::Batch,
+}
+
+impl Session {
+    /// Takes messages until the session ends.
+    async fn run(&mut self) -> Result<(), End> {
+        loop {
+            while self.take_message().await? == Step::Next {}
+            self.wait().await?;
+        }
+    }
+
+    /// Handles the message at the head of the inbox, if it may be handled now.
+    async fn take_message(&mut self) -> Result<Step, End> {
+        self.blocked = false;
+        if self.passing > 0 {
+            return self.pass_on();
+        }
+        let frame = match Frame::from_client(self.client.inbox.bytes()) {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Ok(Step::Wait),
+            Err(error) => return Err(End::Fatal(PgError::fatal("08P01", error.to_string()))),
+        };
+        match frame.tag {
+            b'Q' => self.on_query(frame).await,
+            b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S' => self.on_extended(frame).await,
+            b'd' | b'c' | b'f' => self.on_copy(),
+            b'F' => self.on_function_call(frame).await,
+            b'X' => Err(End::Client),
+            // A password after the login.
+            tag => Err(End::Fatal(PgError::fatal("08P01", format!("invalid frontend message type {tag}")))),
+        }
+    }
+
+    /// Answers are due.
+    fn is_busy(&self) -> bool {
+        self.links.get(self.lead).is_some_and(|link| !link.replies.is_quiet())
+    }
+
+    /// The message waits until the answers due have come.
+    fn block(&mut self) -> Result<Step, End> {
+        self.blocked = true;
+        Ok(Step::Wait)
+    }
+
+    /// Whether the message at the head of the inbox lies there whole; makes
+    /// room for it if not.
+    fn is_whole(&mut self, frame: Frame) -> bool {
+        let whole = self.client.inbox.len() >= frame.len;
+        if !whole {
+            self.client.inbox.reserve(frame.len);
+        }
+        whole
+    }
+
+    /// Sends the rest of a long message to where its head went.
+    fn pass_on(&mut self) -> Result<Step, End> {
+        let count = self.passing.min(self.client.inbox.len());
+        if count == 0 {
+            return Ok(Step::Wait);
+        }
+        self.passing -= count;
+        self.forward(count)?;
+        Ok(Step::Next)
+    }
+
+    /// Sends the first `count` bytes of the inbox to the lead, if it is there.
+    fn forward(&mut self, count: usize) -> Result<(), End> {
+        let sent = match self.links.get_mut(self.lead) {
+            Some(link) => link.send(&self.client.inbox.bytes()[..count]),
+            None => Ok(()),
+        };
+        self.client.inbox.consume(count);
+        sent.or_else(|error| self.lost(self.lead, &error.to_string()))
+    }
+
+    /// COPY data: for the server that is reading it. PostgreSQL ignores what
+    /// comes at any other time, as a client may learn late that its COPY failed.
+    fn on_copy(&mut self) -> Result<Step, End> {
+        let bytes = self.client.inbox.bytes();
+        let mut count = 0;
+        while let Ok(Some(frame)) = Frame::from_client(&bytes[count..])
+            && matches!(frame.tag, b'd' | b'c' | b'f')
+        {
+            count += frame.len;
+            if count > bytes.len() {
+                break;
+            }
+        }
+        let here = count.min(bytes.len());
+        self.passing = count - here;
+        if self.is_busy() {
+            self.forward(here)?;
+        } else {
+            // Nobody reads it: `forward` drops the rest too.
+            self.client.inbox.consume(here);
+            self.lead = usize::MAX;
+        }
+        Ok(Step::Next)
+    }
+
+    /// Tells the client of an error of ours.
+    fn answer_error(&mut self, error: &PgError) -> Result<(), End> {
+        let mut out = Vec::with_capacity(128);
+        error.write(&mut out);
+        self.answer(&out)
+    }
+
+    fn answer(&mut self, bytes: &[u8]) -> Result<(), End> {
+        self.client.send(bytes).map_err(|_| End::Client)
+    }
+
+    /// The body of the frame at the head of the inbox, as far as it is here.
+    fn body(&self, frame: Frame) -> &[u8] {
+        let bytes = self.client.inbox.bytes();
+        &bytes[HEADER_LEN.min(bytes.len())..frame.len.min(bytes.len())]
+    }
+}

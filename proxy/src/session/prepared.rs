@@ -1,0 +1,177 @@
+//! Prepared statements and portals of the extended protocol, and statements
+//! prepared by SQL: where they are, and what it takes to have them elsewhere.
+
+use super::link::{Servers, bit};
+use crate::routing::Classified;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// A statement that the client prepared by a Parse message.
+#[derive(Debug)]
+pub struct Statement {
+    /// The whole Parse frame, to prepare it on another server.
+    pub parse: Box<[u8]>,
+    pub classified: RefCell<Rc<Classified>>,
+    /// The servers which have it.
+    pub on: Cell<Servers>,
+}
+
+/// A portal that is bound.
+#[derive(Debug, Clone)]
+pub struct Portal {
+    pub server: usize,
+    pub classified: Rc<Classified>,
+}
+
+/// A statement prepared by SQL.
+#[derive(Debug, Clone)]
+pub struct SqlStatement {
+    /// The PREPARE itself.
+    pub text: Box<[u8]>,
+    pub classified: Rc<Classified>,
+    pub on: Servers,
+}
+
+/// What undoes a message whose acknowledgement never came.
+#[derive(Debug)]
+pub enum Undo {
+    /// The client's Parse failed: the name means what it meant before.
+    Parse { name: Box<[u8]>, before: Option<Rc<Statement>> },
+    /// Our own Parse failed on this server.
+    Prepare { statement: Rc<Statement>, server: usize },
+}
+
+#[derive(Debug, Default)]
+pub struct Prepared {
+    named: HashMap<Box<[u8]>, Rc<Statement>>,
+    unnamed: Option<Rc<Statement>>,
+    portals: HashMap<Box<[u8]>, Portal>,
+    unnamed_portal: Option<Portal>,
+    pub sql: HashMap<String, SqlStatement>,
+    /// Names closed by the client which a server may still have.
+    stale: HashMap<Box<[u8]>, Servers>,
+}
+
+impl Prepared {
+    pub fn get(&self, name: &[u8]) -> Option<&Rc<Statement>> {
+        if name.is_empty() { self.unnamed.as_ref() } else { self.named.get(name) }
+    }
+
+    /// The client parses `frame` on `server`. Returns what undoes it.
+    pub fn parse(&mut self, name: &[u8], frame: &[u8], classified: Rc<Classified>, server: usize) -> Option<Undo> {
+        let statement = match &self.unnamed {
+            // The same text again, as drivers do: nothing to allocate.
+            Some(same) if name.is_empty() && *same.parse == *frame && Rc::strong_count(same) == 1 => {
+                *same.classified.borrow_mut() = classified;
+                same.on.set(bit(server));
+                return None;
+            }
+            _ => Rc::new(Statement {
+                parse: frame.into(),
+                classified: RefCell::new(classified),
+                on: Cell::new(bit(server)),
+            }),
+        };
+        if name.is_empty() {
+            self.unnamed = Some(statement);
+            return None;
+        }
+        let before = self.named.insert(name.into(), statement);
+        Some(Undo::Parse { name: name.into(), before })
+    }
+
+    pub fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Parse { name, before: Some(before) } => {
+                self.named.insert(name, before);
+            }
+            Undo::Parse { name, before: None } => {
+                self.named.remove(&name);
+            }
+            Undo::Prepare { statement, server } => statement.on.set(statement.on.get() & !bit(server)),
+        }
+    }
+
+    /// The client closes a statement. Servers other than `server` still have
+    /// it: they are told when the name is used there again.
+    pub fn close(&mut self, name: &[u8], server: usize) {
+        if name.is_empty() {
+            self.unnamed = None;
+            return;
+        }
+        let Some((name, statement)) = self.named.remove_entry(name) else {
+            return;
+        };
+        let left = statement.on.get() & !bit(server);
+        if left != 0 {
+            *self.stale.entry(name).or_default() |= left;
+        }
+    }
+
+    /// Whether `server` has a closed statement of this name; it is taken for
+    /// closed there from now on.
+    pub fn take_stale(&mut self, name: &[u8], server: usize) -> bool {
+        let Some(servers) = self.stale.get_mut(name) else {
+            return false;
+        };
+        let had = *servers & bit(server) != 0;
+        *servers &= !bit(server);
+        if *servers == 0 {
+            self.stale.remove(name);
+        }
+        had
+    }
+
+    pub fn portal(&self, name: &[u8]) -> Option<&Portal> {
+        if name.is_empty() { self.unnamed_portal.as_ref() } else { self.portals.get(name) }
+    }
+
+    pub fn bind(&mut self, name: &[u8], portal: Portal) {
+        if name.is_empty() {
+            self.unnamed_portal = Some(portal);
+        } else {
+            self.portals.insert(name.into(), portal);
+        }
+    }
+
+    pub fn close_portal(&mut self, name: &[u8]) {
+        if name.is_empty() {
+            self.unnamed_portal = None;
+        } else {
+            self.portals.remove(name);
+        }
+    }
+
+    /// The transaction has ended, and its portals with it.
+    pub fn forget_portals(&mut self) {
+        self.unnamed_portal = None;
+        if !self.portals.is_empty() {
+            self.portals.clear();
+        }
+    }
+
+    /// DISCARD ALL, DEALLOCATE ALL: they drop statements of both kinds.
+    pub fn forget_statements(&mut self) {
+        self.named.clear();
+        self.unnamed = None;
+        self.sql.clear();
+        self.stale.clear();
+    }
+
+    /// A connection to this server is gone, with all that was prepared on it.
+    pub fn forget_server(&mut self, server: usize) {
+        for statement in self.named.values().chain(&self.unnamed) {
+            statement.on.set(statement.on.get() & !bit(server));
+        }
+        for statement in self.sql.values_mut() {
+            statement.on &= !bit(server);
+        }
+        self.stale.retain(|_, servers| {
+            *servers &= !bit(server);
+            *servers != 0
+        });
+        self.portals.retain(|_, portal| portal.server != server);
+        self.unnamed_portal.take_if(|portal| portal.server == server);
+    }
+}

@@ -1,0 +1,255 @@
+//! The simple protocol: Query, and FunctionCall.
+
+use super::link::{Servers, bit};
+use super::links::{Destination, LinkError};
+use super::{End, Session, Step};
+use crate::admin::show;
+use crate::plugin::contract::{Effects, Kind, Plan, Servers as Wanted};
+use crate::protocol::backend::ready_for_query;
+use crate::protocol::{Frame, HEADER_LEN, PgError, frontend};
+use crate::routing::{self, CLASSIFY_LIMIT, Classified};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+impl Session {
+    pub(super) async fn on_query(&mut self, frame: Frame) -> Result<Step, End> {
+        if self.is_busy() {
+            return self.block();
+        }
+        let long = frame.len > CLASSIFY_LIMIT;
+        if !long && !self.is_whole(frame) {
+            return Ok(Step::Wait);
+        }
+        self.cycle.clear();
+        let classified = if long { Ok(Classified::unseen("too long")) } else { self.classify_query(frame).await };
+        match self.run_query(frame, classified).await {
+            Ok(step) => Ok(step),
+            Err(LinkError::End(end)) => Err(end),
+            Err(LinkError::Statement(error)) => self.refuse(frame, &error),
+        }
+    }
+
+    /// Answers a Query, or FunctionCall, with an error of ours. The rest of a
+    /// long one is read and dropped.
+    fn refuse(&mut self, frame: Frame, error: &PgError) -> Result<Step, End> {
+        let mut out = Vec::with_capacity(256);
+        error.write(&mut out);
+        ready_for_query(&mut out, self.transaction.status);
+        self.answer(&out)?;
+        let here = frame.len.min(self.client.inbox.len());
+        self.passing = frame.len - here;
+        if self.passing > 0 {
+            self.lead = usize::MAX;
+        }
+        self.client.inbox.consume(here);
+        Ok(Step::Next)
+    }
+
+    async fn classify_query(&mut self, frame: Frame) -> Result<Rc<Classified>, PgError> {
+        let body = &self.client.inbox.bytes()[HEADER_LEN..frame.len];
+        let text = frontend::query_text(body).ok_or_else(|| PgError::error("08P01", "invalid string in message"))?;
+        let found = self.worker.router.borrow_mut().lookup(text, &self.database);
+        match found {
+            Some(found) => Ok(found),
+            None => routing::classify(&self.worker.router, text, &self.database).await,
+        }
+    }
+
+    /// An EXECUTE is what its PREPARE was.
+    pub(super) fn executed(&self, classified: Rc<Classified>) -> Rc<Classified> {
+        if classified.verdict.kind != Kind::Execute {
+            return classified;
+        }
+        let name = classified.verdict.name.as_deref().unwrap_or_default();
+        if let Some(statement) = self.prepared.sql.get(name) {
+            return statement.classified.clone();
+        }
+        match self.prepared.get(name.as_bytes()) {
+            Some(statement) if !name.is_empty() => statement.classified.borrow().clone(),
+            _ => classified,
+        }
+    }
+
+    async fn run_query(
+        &mut self,
+        frame: Frame,
+        classified: Result<Rc<Classified>, PgError>,
+    ) -> Result<Step, LinkError> {
+        let classified = classified.map_err(LinkError::Statement)?;
+        if classified.verdict.kind == Kind::Show && self.answer_show(frame)? {
+            return Ok(Step::Next);
+        }
+        let edited = self.edited(frame, &classified)?;
+        let what = self.executed(classified.clone());
+        let route = self.worker.router.borrow_mut().route(&what.verdict, self.state());
+        let (route, state) = route.map_err(LinkError::Statement)?;
+        let mut to = self.connect_route(route).await?;
+        if classified.verdict.kind == Kind::Deallocate {
+            to.others |= self.deallocated_elsewhere(&classified) & !bit(to.lead);
+        }
+        self.state = state;
+        self.bring_prepared(&classified, to);
+        self.count(&what, to.lead);
+        self.send_query(frame, edited, &classified, to)?;
+        Ok(Step::Next)
+    }
+
+    /// The text as the rewriter wants it; `None`: as it is.
+    fn edited(&self, frame: Frame, classified: &Classified) -> Result<Option<Vec<u8>>, LinkError> {
+        match &classified.plan {
+            Plan::Keep => Ok(None),
+            Plan::Reject(refusal) => Err(LinkError::Statement(refusal_error(refusal))),
+            Plan::Edit(edits) => {
+                let text = frontend::query_text(self.body(frame)).unwrap_or_default();
+                let edited = routing::edit::apply(text, edits, self.transaction.moments());
+                edited.map(Some).map_err(LinkError::Statement)
+            }
+        }
+    }
+
+    fn send_query(
+        &mut self,
+        frame: Frame,
+        edited: Option<Vec<u8>>,
+        classified: &Rc<Classified>,
+        to: Destination,
+    ) -> Result<(), End> {
+        let here = frame.len.min(self.client.inbox.len());
+        if self.has_effects(classified) {
+            let body = &self.client.inbox.bytes()[HEADER_LEN.min(here)..here];
+            let text: Box<[u8]> = frontend::query_text(body).unwrap_or_default().into();
+            self.note(classified, &text, bit(to.lead) | to.others);
+        }
+        self.make_sticky(classified, to.lead);
+        self.now_running(to.lead, to.others);
+        for (_, link) in self.links.iter_mut().filter(|(id, _)| to.others & bit(*id) != 0) {
+            // Only short, whole messages go to several servers.
+            link.push().extend_from_slice(&self.client.inbox.bytes()[..here]);
+            link.replies.query(false);
+        }
+        let Some(link) = self.links.get_mut(to.lead) else {
+            return Ok(());
+        };
+        link.replies.query(true);
+        if let Some(edited) = edited {
+            frontend::query(link.push(), &edited);
+            self.client.inbox.consume(here);
+            return Ok(());
+        }
+        self.passing = frame.len - here;
+        self.forward(here)
+    }
+
+    /// Most statements leave nothing behind: those need no copy of their text.
+    pub(super) fn has_effects(&self, classified: &Classified) -> bool {
+        let verdict = &classified.verdict;
+        !matches!(verdict.kind, Kind::Select | Kind::Dml | Kind::Show | Kind::Empty)
+            || verdict.effects.contains(Effects::SESSION_STATE)
+    }
+
+    /// Whether losing the primary's connection would lose something which
+    /// cannot be rebuilt on a new one.
+    pub(super) fn make_sticky(&mut self, classified: &Classified, lead: usize) {
+        let verdict = &classified.verdict;
+        let rebuildable = match verdict.kind {
+            Kind::Select => !verdict.effects.contains(Effects::WRITES),
+            Kind::Dml | Kind::Show | Kind::Empty | Kind::CopyTo | Kind::Explain => true,
+            Kind::Set | Kind::SetLocal | Kind::Reset | Kind::Discard => true,
+            Kind::Begin | Kind::Commit | Kind::Rollback => true,
+            Kind::Savepoint | Kind::Release | Kind::RollbackTo => true,
+            Kind::Prepare | Kind::Execute | Kind::Deallocate => true,
+            _ => false,
+        };
+        if !rebuildable && self.primary() == Some(lead) {
+            self.sticky = true;
+        }
+    }
+
+    pub(super) fn count(&self, classified: &Classified, lead: usize) {
+        let Some(backend) = self.worker.proxy.cluster.backends.get(lead) else {
+            return;
+        };
+        let verdict = &classified.verdict;
+        let reads = verdict.kind == Kind::Select && !verdict.effects.contains(Effects::WRITES);
+        let counter = if reads { &backend.counters.reads } else { &backend.counters.writes };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Prepares a statement where it is needed and is not yet: by SQL for
+    /// EXECUTE and what embeds it.
+    fn bring_prepared(&mut self, classified: &Classified, to: Destination) {
+        let verdict = &classified.verdict;
+        if !matches!(verdict.kind, Kind::Execute | Kind::Explain | Kind::Ddl) {
+            return;
+        }
+        let Some(statement) = verdict.name.as_deref().and_then(|name| self.prepared.sql.get_mut(name)) else {
+            return;
+        };
+        if statement.on & bit(to.lead) == 0
+            && let Some(link) = self.links.get_mut(to.lead)
+        {
+            link.run_unseen(&String::from_utf8_lossy(&statement.text));
+            statement.on |= bit(to.lead);
+        }
+    }
+
+    /// Servers other than the lead that have what a DEALLOCATE names.
+    fn deallocated_elsewhere(&self, classified: &Classified) -> Servers {
+        let open = self.links.which(|_| true);
+        let Some(name) = classified.verdict.name.as_deref() else {
+            return open;
+        };
+        self.prepared.sql.get(name).map_or(0, |statement| statement.on & open)
+    }
+
+    /// SHOW pool_…: answered here. `false`: it is for a server.
+    fn answer_show(&mut self, frame: Frame) -> Result<bool, LinkError> {
+        let text = frontend::query_text(self.body(frame)).unwrap_or_default();
+        let Some(command) = show::Command::read(text) else {
+            return Ok(false);
+        };
+        let mut out = Vec::with_capacity(1024);
+        show::answer(command, &self.worker.proxy, self.state.home as usize, &mut out);
+        ready_for_query(&mut out, self.transaction.status);
+        self.answer(&out)?;
+        self.client.inbox.consume(frame.len);
+        Ok(true)
+    }
+
+    /// FunctionCall: like a statement that writes, as Pgpool-II has it.
+    pub(super) async fn on_function_call(&mut self, frame: Frame) -> Result<Step, End> {
+        if self.is_busy() {
+            return self.block();
+        }
+        self.cycle.clear();
+        match self.run_function_call(frame).await {
+            Ok(()) => Ok(Step::Next),
+            Err(LinkError::End(end)) => Err(end),
+            Err(LinkError::Statement(error)) => self.refuse(frame, &error),
+        }
+    }
+
+    async fn run_function_call(&mut self, frame: Frame) -> Result<(), LinkError> {
+        let classified = Classified::function_call();
+        let route = self.worker.router.borrow_mut().route(&classified.verdict, self.state());
+        let (_, state) = route.map_err(LinkError::Statement)?;
+        let to = self.connect_route(routing::Route::Primary).await?;
+        self.state = state;
+        self.count(&classified, to.lead);
+        self.send_query(frame, None, &classified, to)?;
+        Ok(())
+    }
+}
+
+pub(super) fn refusal_error(refusal: &crate::plugin::contract::Refusal) -> PgError {
+    let error = PgError::error(refusal.sqlstate.clone(), refusal.message.clone());
+    match &refusal.hint {
+        Some(hint) => error.with_hint(hint.clone()),
+        None => error,
+    }
+}
+
+/// Whether a statement goes to every server of the session.
+pub(super) fn goes_to_all(classified: &Classified) -> bool {
+    classified.verdict.servers == Wanted::All
+}

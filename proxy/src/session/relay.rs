@@ -1,0 +1,239 @@
+//! Waiting for bytes from either side, and the servers' answers on their way
+//! to the client.
+
+use super::link::bit;
+use super::{End, Session};
+use crate::protocol::backend::{TransactionStatus, ready_for_query};
+use crate::protocol::error::ErrorFields;
+use crate::protocol::replies::{Event, Scan};
+use crate::protocol::{HEADER_LEN, PgError};
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+impl Session {
+    /// Moves bytes until something happened that the main loop should see:
+    /// new bytes of the client, the end of an answer, a lost server.
+    pub(super) async fn wait(&mut self) -> Result<(), End> {
+        let idle_limit = self.worker.proxy.config().client_idle_limit;
+        let Some(limit) = idle_limit.filter(|_| !self.is_busy()) else {
+            return poll_fn(|cx| self.poll_progress(cx)).await;
+        };
+        match tokio::time::timeout(limit, poll_fn(|cx| self.poll_progress(cx))).await {
+            Ok(result) => result,
+            Err(_) => Err(End::Fatal(PgError::fatal(
+                "57P05",
+                format!("terminating connection due to client_idle_limit ({} s)", limit.as_secs()),
+            ))),
+        }
+    }
+
+    fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        self.progress = false;
+        if !self.client.outbox.is_empty() {
+            let client = &mut self.client;
+            if let Poll::Ready(Err(_)) = client.outbox.poll_flush(cx, &mut client.stream) {
+                return Poll::Ready(Err(End::Client));
+            }
+        }
+        for id in 0..self.links.len() {
+            self.poll_link(id, cx)?;
+        }
+        self.poll_client(cx)?;
+        if self.progress { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Reads from the client, unless what it sent before has not left yet.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let stuck = self.links.iter_mut().any(|(_, link)| !link.conn.outbox.is_empty());
+        if stuck || self.blocked {
+            return Ok(());
+        }
+        let client = &mut self.client;
+        match client.inbox.poll_fill(cx, &mut client.stream) {
+            Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => Err(End::Client),
+            Poll::Ready(Ok(_)) => {
+                self.progress = true;
+                Ok(())
+            }
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Writes what is pending to a server and reads what it has sent, as long
+    /// as the client takes it.
+    fn poll_link(&mut self, id: usize, cx: &mut Context<'_>) -> Result<(), End> {
+        loop {
+            let slow_client = !self.client.outbox.is_empty();
+            let Some(link) = self.links.get_mut(id) else {
+                return Ok(());
+            };
+            if !link.conn.outbox.is_empty()
+                && let Poll::Ready(Err(error)) = link.poll_flush(cx)
+            {
+                return self.lost(id, &error.to_string());
+            }
+            if slow_client {
+                return Ok(());
+            }
+            match link.conn.inbox.poll_fill(cx, &mut link.conn.stream) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0)) => return self.lost(id, "the server closed the connection"),
+                Poll::Ready(Ok(_)) => self.relay(id)?,
+                Poll::Ready(Err(error)) => return self.lost(id, &error.to_string()),
+            }
+        }
+    }
+
+    /// Handles the bytes read from a server.
+    fn relay(&mut self, id: usize) -> Result<(), End> {
+        loop {
+            // What a server says without being asked is for the client if it
+            // comes from the primary (notices, notifications), else not.
+            let heard = id == self.lead || self.primary() == Some(id);
+            let Some(link) = self.links.get_mut(id) else {
+                return Ok(());
+            };
+            let unasked = link.replies.is_quiet();
+            let bytes = link.conn.inbox.bytes();
+            let scan = match link.replies.scan(bytes) {
+                Ok(scan) => scan,
+                Err(error) => return self.lost(id, &format!("protocol violation: {error}")),
+            };
+            let end = scan.relay + scan.skip;
+            let mut relayed = &bytes[..scan.relay];
+            if let Some(fatal) = fatal_error(&scan, bytes) {
+                // The client hears of it in our words, or not at all.
+                return self.lost(id, &fatal);
+            }
+            if unasked && !heard {
+                relayed = &[];
+            }
+            if !relayed.is_empty() {
+                link.relayed = true;
+                if self.client.send(relayed).is_err() {
+                    return Err(End::Client);
+                }
+            }
+            if let Some((Event::Parameter, len)) = &scan.event {
+                let body = bytes[end - len + HEADER_LEN..end].to_vec();
+                link.conn.note_parameter(&body);
+            }
+            link.conn.inbox.consume(end);
+            if let Some(len) = scan.wants {
+                link.conn.inbox.reserve(len);
+            }
+            let done = link.conn.inbox.is_empty() || (end == 0 && scan.event.is_none());
+            if let Some((event, _)) = scan.event {
+                self.on_event(id, event)?;
+            }
+            if done {
+                return Ok(());
+            }
+        }
+    }
+
+    fn on_event(&mut self, id: usize, event: Event) -> Result<(), End> {
+        let Some(link) = self.links.get_mut(id) else {
+            return Ok(());
+        };
+        match event {
+            Event::Ready { status, relay } => {
+                link.conn.status = status;
+                link.relayed = false;
+                for undo in link.replies.take_unanswered() {
+                    self.prepared.undo(undo);
+                }
+                if !relay {
+                    self.progress = true;
+                    return Ok(());
+                }
+                if self.is_busy() {
+                    // A pipeline: there is more to come.
+                    self.progress = true;
+                    self.transaction.status = status;
+                    return Ok(());
+                }
+                self.cancel.set_running(0);
+                self.on_ready(status)
+            }
+            Event::Error { relay: true } => {
+                self.transaction.failed = true;
+                Ok(())
+            }
+            Event::Error { relay: false } => {
+                link.failed_unseen = true;
+                Ok(())
+            }
+            Event::Parameter | Event::CopyIn => {
+                self.progress = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// A server connection is gone. The session survives it if nothing is
+    /// lost with it that the client would miss.
+    pub(super) fn lost(&mut self, id: usize, why: &str) -> Result<(), End> {
+        let is_primary = self.primary() == Some(id);
+        let Some(mut link) = self.links.take(id) else {
+            return Ok(());
+        };
+        link.conn.broken = true;
+        self.progress = true;
+        self.prepared.forget_server(id);
+        self.cancel.forget(id);
+        self.worker.proxy.cluster.report_failure(id, why);
+        let answering = id == self.lead && !link.replies.is_quiet();
+        if answering && link.replies.is_mid_frame() {
+            // The client waits for the rest of a message: nothing can be said.
+            tracing::warn!(backend = id, "connection lost in the middle of an answer: {why}");
+            return Err(End::Server);
+        }
+        let in_transaction = self.transaction.status != TransactionStatus::Idle;
+        let backend = &link.backend;
+        let gone = format!("the connection to backend {id} ({}) was lost: {why}", backend.address());
+        if (is_primary && (answering || in_transaction || self.sticky)) || (answering && in_transaction) {
+            let error = PgError::fatal("08006", gone);
+            return Err(End::Fatal(if in_transaction || answering {
+                error.with_detail("Whether the statement or transaction under way took effect is not known.")
+            } else {
+                error.with_detail("The session had state on that server which cannot be rebuilt.")
+            }));
+        }
+        if answering {
+            return self.answer_for_lost(&gone, link.replies.closed_cycles(), link.replies.is_open());
+        }
+        Ok(())
+    }
+
+    /// Ends the answers which a lost standby owed to the client.
+    fn answer_for_lost(&mut self, gone: &str, closed: usize, open: bool) -> Result<(), End> {
+        let error = PgError::error("08006", gone)
+            .with_hint("It was only reading: the statement can be sent again, and goes to another server.");
+        let mut out = Vec::with_capacity(256);
+        error.write(&mut out);
+        for _ in 0..closed {
+            ready_for_query(&mut out, TransactionStatus::Idle);
+        }
+        self.pending.clear();
+        self.cancel.set_running(0);
+        self.cycle.lost(open);
+        self.answer(&out)
+    }
+
+    /// Answers are due from here on.
+    pub(super) fn now_running(&mut self, lead: usize, others: super::link::Servers) {
+        self.lead = lead;
+        self.cancel.set_running(bit(lead) | others);
+    }
+}
+
+/// The words of an error after which the server closes the connection.
+fn fatal_error(scan: &Scan, bytes: &[u8]) -> Option<String> {
+    let Some((Event::Error { .. }, len)) = &scan.event else {
+        return None;
+    };
+    let end = scan.relay + scan.skip;
+    let fields = ErrorFields::parse(&bytes[end - len + HEADER_LEN..end]);
+    fields.ends_connection().then(|| format!("{} (SQLSTATE {})", fields.message, fields.sqlstate))
+}

@@ -1,0 +1,186 @@
+//! The client's transaction, and what its statements change when they succeed.
+
+use super::link::Servers;
+use super::prepared::SqlStatement;
+use super::{End, Session};
+use crate::plugin::contract::{Effects, Kind, Servers as Wanted, Transaction as Told};
+use crate::protocol::backend::TransactionStatus;
+use crate::routing::edit::Moments;
+use crate::routing::{Classified, SessionState};
+use std::rc::Rc;
+use std::time::SystemTime;
+
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// As the client was last told.
+    pub status: TransactionStatus,
+    /// The server that the open transaction writes on.
+    pub primary: Option<usize>,
+    /// The statement under way is a COMMIT (and its like), or might be one.
+    ending: Ending,
+    /// A statement under way failed.
+    pub failed: bool,
+    /// The transaction has changed the catalog.
+    ddl: bool,
+    /// When the open transaction began, as near as the proxy saw it.
+    began: Option<SystemTime>,
+}
+
+impl Transaction {
+    /// What the edits of a rewriter may ask for.
+    pub fn moments(&self) -> Moments {
+        let statement = SystemTime::now();
+        Moments { transaction: self.began.unwrap_or(statement), statement }
+    }
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    #[default]
+    Rollback,
+    Commit,
+    Unknown,
+}
+
+/// What becomes true when the statements under way succeed.
+#[derive(Debug)]
+pub enum After {
+    Set { name: String, text: Box<[u8]> },
+    Reset(Option<String>),
+    DiscardAll,
+    Prepare { name: String, statement: SqlStatement },
+    Deallocate(Option<String>),
+    /// Session state that cannot be repeated on another server.
+    Unrepeatable,
+}
+
+impl Session {
+    /// Notes what a statement will change. `text` is the statement's own.
+    pub(super) fn note(&mut self, classified: &Rc<Classified>, text: &[u8], on: Servers) {
+        let verdict = &classified.verdict;
+        let name = || verdict.name.clone();
+        match verdict.kind {
+            Kind::Select | Kind::Show | Kind::Empty | Kind::Begin => {}
+            Kind::Dml | Kind::Savepoint | Kind::Release | Kind::RollbackTo => {}
+            Kind::Commit | Kind::PrepareTransaction => self.transaction.ending = Ending::Commit,
+            Kind::Rollback => self.transaction.ending = Ending::Rollback,
+            Kind::Set if verdict.servers == Wanted::All => {
+                let name = name().unwrap_or_default();
+                self.pending.push(After::Set { name, text: text.into() });
+            }
+            Kind::Reset => self.pending.push(After::Reset(name())),
+            // DISCARD PLANS, SEQUENCES and TEMP have a name.
+            Kind::Discard if verdict.name.as_deref().is_none_or(|what| what == "all") => {
+                self.pending.push(After::DiscardAll);
+            }
+            Kind::Prepare => {
+                let statement = SqlStatement { text: text.into(), classified: classified.clone(), on };
+                self.pending.push(After::Prepare { name: name().unwrap_or_default(), statement });
+            }
+            Kind::Deallocate => self.pending.push(After::Deallocate(name())),
+            Kind::Ddl => self.transaction.ddl = true,
+            Kind::Unknown => {
+                self.transaction.ending = Ending::Unknown;
+                self.transaction.ddl = true;
+            }
+            _ => {}
+        }
+        if verdict.effects.contains(Effects::SESSION_STATE) && verdict.servers != Wanted::All {
+            self.pending.push(After::Unrepeatable);
+        }
+    }
+
+    /// The primary of this session: inside a transaction the server that it
+    /// began on, whatever happens to the cluster meanwhile.
+    pub(super) fn primary(&self) -> Option<usize> {
+        self.transaction.primary.or_else(|| self.worker.proxy.cluster.primary().map(|primary| primary.id))
+    }
+
+    /// What the balancer is told.
+    pub(super) fn state(&self) -> SessionState {
+        let transaction = match self.transaction.status {
+            TransactionStatus::Idle => Told::Idle,
+            TransactionStatus::Open => Told::Open,
+            TransactionStatus::Failed => Told::Failed,
+        };
+        SessionState { transaction, ..self.state }
+    }
+
+    /// The lead has answered everything, and said where the transaction stands.
+    pub(super) fn on_ready(&mut self, status: TransactionStatus) -> Result<(), End> {
+        self.progress = true;
+        let before = std::mem::replace(&mut self.transaction.status, status);
+        let failed = std::mem::take(&mut self.transaction.failed);
+        if failed {
+            self.pending.clear();
+        } else {
+            for after in std::mem::take(&mut self.pending) {
+                self.apply(after);
+            }
+        }
+        if before == TransactionStatus::Idle && status != TransactionStatus::Idle {
+            self.settings.begin();
+            self.transaction.primary = Some(self.lead);
+            self.transaction.began = Some(SystemTime::now());
+        }
+        if status == TransactionStatus::Idle {
+            self.end_transaction(before, failed);
+        }
+        Ok(())
+    }
+
+    fn end_transaction(&mut self, before: TransactionStatus, failed: bool) {
+        let ending = std::mem::take(&mut self.transaction.ending);
+        let committed = match ending {
+            Ending::Commit => before != TransactionStatus::Failed && !failed,
+            Ending::Rollback => false,
+            // It is not known which of its settings hold.
+            Ending::Unknown => true,
+        };
+        if before != TransactionStatus::Idle {
+            self.settings.unrepeatable |= ending == Ending::Unknown;
+            self.settings.end(committed);
+            self.transaction.primary = None;
+            self.transaction.began = None;
+            self.end_elsewhere(committed);
+        }
+        if std::mem::take(&mut self.transaction.ddl) {
+            self.database.facts.forget();
+        }
+        self.state.transaction_memory = 0;
+        self.prepared.forget_portals();
+    }
+
+    /// Servers on which the transaction only read end it as well.
+    fn end_elsewhere(&mut self, committed: bool) {
+        let statement = if committed { "COMMIT" } else { "ROLLBACK" };
+        let lead = self.lead;
+        for (_, link) in self.links.iter_mut().filter(|(id, _)| *id != lead) {
+            // What the client sent there may be on its way already.
+            if link.in_transaction() && link.replies.is_quiet() {
+                link.run_unseen(statement);
+            }
+        }
+    }
+
+    fn apply(&mut self, after: After) {
+        match after {
+            After::Set { name, text } => self.settings.set(&name, &text),
+            After::Reset(Some(name)) => self.settings.reset(&name),
+            After::Reset(None) => self.settings.reset_all(),
+            After::DiscardAll => {
+                self.settings.discard();
+                self.prepared.forget_statements();
+            }
+            After::Prepare { name, statement } => {
+                self.prepared.sql.insert(name, statement);
+            }
+            After::Deallocate(Some(name)) => {
+                self.prepared.sql.remove(&name);
+                self.prepared.close(name.as_bytes(), usize::MAX);
+            }
+            After::Deallocate(None) => self.prepared.forget_statements(),
+            After::Unrepeatable => self.settings.unrepeatable = true,
+        }
+    }
+}
