@@ -52,6 +52,7 @@ impl Default for Effects {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the type is generated")]
 impl Default for Transaction {
     fn default() -> Self {
         Transaction::Idle

@@ -17,6 +17,9 @@ const DEFAULT_SERIALIZABLE: u32 = 1;
 const TRANSACTION_WRITTEN: u32 = 2;
 /// Any statement wrote.
 const EVER_WRITTEN: u32 = 4;
+/// The statement before was such a one of an explicit transaction. Only now,
+/// with the state of the transaction after it, is it known to have succeeded.
+const TO_CONFIRM: u32 = 8;
 
 /// Both memories, as they are before or after a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +33,14 @@ impl Memory {
     /// remembered of one.
     pub fn before(state: &SessionState) -> Self {
         let idle = state.transaction == Transaction::Idle;
+        let mut session = state.session_memory & !TO_CONFIRM;
+        let to_confirm = session != state.session_memory;
+        if to_confirm && state.transaction != Transaction::Failed {
+            session |= TRANSACTION_WRITTEN | EVER_WRITTEN;
+        }
         Self {
             transaction: if idle { 0 } else { state.transaction_memory },
-            session: state.session_memory,
+            session,
         }
     }
 
@@ -56,10 +64,10 @@ impl Memory {
         self.session & EVER_WRITTEN != 0
     }
 
-    /// As it is after this statement. It is taken to succeed: if it fails,
-    /// its transaction does, and nothing more is read there, except after
-    /// ROLLBACK TO. That forgets nothing: what was written before the
-    /// savepoint is still written.
+    /// As it is after this statement. For the transaction it is taken to
+    /// succeed: if it fails, nothing more is read there, except after ROLLBACK
+    /// TO. That forgets nothing: what was written before the savepoint is
+    /// still written.
     pub fn after(mut self, statement: &Statement, idle: bool) -> Self {
         let effects = statement.effects;
         let begins = match statement.kind {
@@ -81,10 +89,11 @@ impl Memory {
             self.transaction &= !WRITTEN;
         }
         if effects.contains(Effects::WRITES) {
-            self.session |= EVER_WRITTEN;
             if begins || !idle {
                 self.transaction |= WRITTEN;
-                self.session |= TRANSACTION_WRITTEN;
+                self.session |= TO_CONFIRM;
+            } else {
+                self.session |= EVER_WRITTEN;
             }
         }
         if effects.contains(Effects::SERIALIZABLE) {

@@ -66,6 +66,11 @@ impl Classifier for Classify {
             [] => empty(balanced),
             [one] => statement::classify(cursor.between(one.start, one.end), context),
             several => {
+                let context = Context {
+                    // The first character of the text is not that of each.
+                    place: Place::Alone { balanced: true },
+                    ..context
+                };
                 let statements = several.iter().map(|one| cursor.between(one.start, one.end));
                 multiple(statements.map(|one| statement::classify(one, context)))
             }

@@ -72,7 +72,7 @@ where
         .get_export_index(&mut *store, Some(interface), name)
         .ok_or_else(|| wasmtime::Error::msg(format!("it does not export the function {name}")))?;
     instance
-        .get_typed_func(store, &index)
+        .get_typed_func(store, index)
         .map_err(|error| error.context(format!("the function {name} has other types")))
 }
 

@@ -181,10 +181,7 @@ fn find_relation(mut store: StoreContextMut<'_, Guest>, (schema, name): Name) ->
 }
 
 fn log(mut store: StoreContextMut<'_, Guest>, level: Level, mut message: String) {
-    let end = (0..=MAX_LOG_BYTES.min(message.len()))
-        .rev()
-        .find(|end| message.is_char_boundary(*end));
-    message.truncate(end.unwrap_or(0));
+    message.truncate(message.floor_char_boundary(MAX_LOG_BYTES));
     let guest = store.data_mut();
     let plugin = &guest.plugin.name;
     match level {
