@@ -69,11 +69,7 @@ impl Balancer for Balance {
         let after = memory.after(&statement, state.transaction == Transaction::Idle);
         Decision {
             servers,
-            node: if servers == Servers::Primary {
-                self.nodes.primary()
-            } else {
-                node
-            },
+            node: if servers == Servers::Primary { self.nodes.primary() } else { node },
             transaction_memory: after.transaction,
             session_memory: after.session,
         }

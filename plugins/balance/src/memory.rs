@@ -38,10 +38,7 @@ impl Memory {
         if to_confirm && state.transaction != Transaction::Failed {
             session |= TRANSACTION_WRITTEN | EVER_WRITTEN;
         }
-        Self {
-            transaction: if idle { 0 } else { state.transaction_memory },
-            session,
-        }
+        Self { transaction: if idle { 0 } else { state.transaction_memory }, session }
     }
 
     pub fn written(self) -> bool {
@@ -81,10 +78,7 @@ impl Memory {
         if begins && statement.kind != Kind::Begin {
             self.transaction |= PRIMARY_ALONE;
         }
-        if matches!(
-            statement.kind,
-            Kind::Commit | Kind::Rollback | Kind::PrepareTransaction
-        ) {
+        if matches!(statement.kind, Kind::Commit | Kind::Rollback | Kind::PrepareTransaction) {
             // AND CHAIN begins another with the same characteristics.
             self.transaction &= !WRITTEN;
         }

@@ -24,6 +24,9 @@ mod statement;
 mod transaction;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{CheckTempTable, Rules};
 
 use waypool_plugin_sdk::{Classifier, Depends, Effects, Host, Kind, Plugin, Servers, Verdict};

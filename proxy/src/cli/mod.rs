@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod bench;
 mod check;
 mod demo;
 mod run;
@@ -22,6 +23,8 @@ enum Command {
     Run(ConfigFile),
     /// Say everything that is wrong with a configuration, without starting
     Check(ConfigFile),
+    /// Measure what routing costs: cache hits, a classifier's miss, a balancer's call
+    Bench,
     /// Start a primary, a standby and Waypool in a temporary folder, and show them working
     Demo(demo::Options),
 }
@@ -38,6 +41,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(file) => run::run(&file.config),
         Command::Check(file) => check::check(&file.config),
+        Command::Bench => bench::bench(),
         Command::Demo(options) => demo::demo(&options),
     };
     match result {

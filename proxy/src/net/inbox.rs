@@ -86,6 +86,16 @@ impl Inbox {
         }
     }
 
+    /// Puts bytes that were handled before back at the head.
+    pub fn put_back(&mut self, bytes: &[u8]) {
+        let mut all = borrow_buffer((bytes.len() + self.len()).next_power_of_two().max(SMALL));
+        let end = bytes.len() + self.len();
+        all[..bytes.len()].copy_from_slice(bytes);
+        all[bytes.len()..end].copy_from_slice(self.bytes());
+        give_back(std::mem::replace(&mut self.buffer, all));
+        (self.start, self.end) = (0, end);
+    }
+
     /// Makes room for a frame of `len` bytes that begins at the first unhandled byte.
     pub fn reserve(&mut self, len: usize) {
         if len > self.buffer.len() {

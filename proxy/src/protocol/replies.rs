@@ -144,6 +144,11 @@ impl<U> Replies<U> {
         self.unanswered.drain(..).rev()
     }
 
+    /// The connection is gone: what must be undone, the newest first.
+    pub fn abandon(self) -> impl Iterator<Item = U> {
+        self.acks.into_iter().rev().filter_map(|ack| ack.undo)
+    }
+
     fn acked(&mut self) -> Option<Ack<U>> {
         let cycle = self.cycles.front_mut()?;
         cycle.acks = cycle.acks.checked_sub(1)?;

@@ -92,6 +92,12 @@ impl Facts {
         fresh.then_some(found.fact)
     }
 
+    /// Takes a fact that is known without a look-up.
+    pub fn learn_relation(&self, name: &str, facts: RelationFacts) {
+        let key = FactKey::Relation { schema: None, name: name.to_owned() };
+        self.keep(self.epoch(), vec![(key, Fact::Relation(RelationFact::Found(facts)))]);
+    }
+
     /// Looks facts up on the primary. `false`: they stay unknown for now.
     pub async fn fetch(&self, missing: &[FactKey]) -> bool {
         let looking = &mut *self.looking.lock().await;

@@ -401,6 +401,14 @@ impl Session {
         let mut parsed = batch.parsed.iter();
         let mut sent_to = 0;
         let mut at = 0;
+        let alone = self.links.get(self.lead).is_some_and(|link| link.replies.is_quiet());
+        let whole = batch.messages.last().is_some_and(|last| last.tag == b'S');
+        self.passing = 0;
+        if alone && whole {
+            self.remember_read(batch.end.min(self.client.inbox.len()), self.cycle.others);
+        } else {
+            self.retry.clear();
+        }
         for message in &batch.messages {
             at = message.frame.end.min(self.client.inbox.len());
             let ours = self.before(message, &mut parsed);

@@ -308,6 +308,7 @@ impl Session {
             passing: 0,
             blocked: false,
             progress: false,
+            retry: Vec::new(),
             batch: Default::default(),
         };
         match session.greet().await {

@@ -28,6 +28,7 @@ mod tests;
 use crate::auth::server::Credentials;
 use crate::net::{Inbox, Outbox, Stream};
 use crate::pool::Identity;
+use crate::protocol::backend::TransactionStatus;
 use crate::protocol::{Frame, HEADER_LEN, PgError};
 use crate::routing::{Database, SessionState};
 use crate::worker::Worker;
@@ -39,6 +40,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use transaction::Transaction;
+
+/// A longer read is not kept to be sent again.
+const RETRY_LIMIT: usize = 16 * 1024;
 
 /// The client's side of a session.
 #[derive(Debug)]
@@ -103,6 +107,8 @@ pub struct Session {
     blocked: bool,
     /// Something happened that the main loop should look at.
     progress: bool,
+    /// The read under way on a standby, to be sent elsewhere if that dies.
+    retry: Vec<u8>,
     /// Reused for each batch of the extended protocol.
     batch: extended::Batch,
 }
@@ -203,6 +209,20 @@ impl Session {
             self.lead = usize::MAX;
         }
         Ok(Step::Next)
+    }
+
+    /// Keeps the first `count` bytes of the inbox, about to be sent, if they
+    /// are a read on a standby that could as well be sent to another server.
+    fn remember_read(&mut self, count: usize, others: link::Servers) {
+        self.retry.clear();
+        let reads = others == 0
+            && self.transaction.status == TransactionStatus::Idle
+            && self.primary() != Some(self.lead)
+            && self.passing == 0
+            && count <= RETRY_LIMIT;
+        if reads {
+            self.retry.extend_from_slice(&self.client.inbox.bytes()[..count]);
+        }
     }
 
     /// Tells the client of an error of ours.

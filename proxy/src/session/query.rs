@@ -137,6 +137,7 @@ impl Session {
             return Ok(());
         }
         self.passing = frame.len - here;
+        self.remember_read(here, to.others);
         self.forward(here)
     }
 

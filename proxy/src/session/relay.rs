@@ -2,10 +2,11 @@
 //! to the client.
 
 use super::link::bit;
+use super::prepared::Undo;
 use super::{End, Session};
 use crate::protocol::backend::{TransactionStatus, ready_for_query};
 use crate::protocol::error::ErrorFields;
-use crate::protocol::replies::{Event, Scan};
+use crate::protocol::replies::{Event, Replies, Scan};
 use crate::protocol::{HEADER_LEN, PgError};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -200,10 +201,29 @@ impl Session {
                 error.with_detail("The session had state on that server which cannot be rebuilt.")
             }));
         }
+        if answering && !link.relayed && link.replies.cycles() == 1 && !self.retry.is_empty() {
+            self.send_again(link.replies);
+            return Ok(());
+        }
         if answering {
             return self.answer_for_lost(&gone, link.replies.closed_cycles(), link.replies.is_open());
         }
         Ok(())
+    }
+
+    /// A read whose server died before it answered: the client's messages are
+    /// taken again, and go to another server now that this one is known to fail.
+    fn send_again(&mut self, replies: Replies<Undo>) {
+        tracing::debug!(backend = self.lead, "the read under way is sent to another server");
+        for undo in replies.abandon() {
+            self.prepared.undo(undo);
+        }
+        self.pending.clear();
+        self.transaction.failed = false;
+        self.cycle.clear();
+        self.cancel.set_running(0);
+        self.client.inbox.put_back(&self.retry);
+        self.retry.clear();
     }
 
     /// Ends the answers which a lost standby owed to the client.

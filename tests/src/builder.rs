@@ -1,0 +1,186 @@
+//! What proxy is wanted: its `waypool.toml`, piece by piece.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use waypool_sandbox::Cluster;
+
+use crate::Proxy;
+
+/// A proxy to be, see [`Proxy::builder`]; also the configuration of one that
+/// runs, see [`Proxy::reconfigure`].
+#[derive(Debug, Clone)]
+pub struct Builder {
+    /// Keys of the first part of the file, with their values as TOML.
+    top: BTreeMap<String, String>,
+    backends: Vec<Backend>,
+    users: BTreeMap<String, String>,
+    /// Lines of `[plugins.NAME]` and of `[plugins.NAME.config]`.
+    plugins: BTreeMap<String, (Vec<String>, Vec<String>)>,
+    environment: Vec<(String, String)>,
+}
+
+/// The keys of a `[[backend]]`, with their values as TOML.
+type Backend = BTreeMap<String, String>;
+
+impl Builder {
+    /// One backend for each server of the cluster, everybody let in.
+    pub(crate) fn new(cluster: &Cluster) -> Builder {
+        let mut builder = Builder {
+            top: BTreeMap::new(),
+            backends: Vec::new(),
+            users: BTreeMap::new(),
+            plugins: BTreeMap::new(),
+            environment: Vec::new(),
+        };
+        for server in cluster.servers() {
+            builder = builder.extra_backend("127.0.0.1", server.port());
+            let name = format!("application_name = \"server{}\"", server.id());
+            builder = builder.backend(server.id(), &name);
+        }
+        builder
+            .hba(&["local all all trust", "host all all all trust"])
+            .top("sr_check_user = \"postgres\"")
+            .top("log_format = \"human\"")
+            .top("log_min_messages = \"debug1\"")
+    }
+
+    /// Lines `key = value` of the first part of the file. They replace lines of
+    /// the same key.
+    pub fn top(mut self, lines: &str) -> Builder {
+        self.top.extend(lines.lines().filter_map(assignment));
+        self
+    }
+
+    /// The host-based rules, in place of the harness's, which trust everybody.
+    pub fn hba(self, rules: &[&str]) -> Builder {
+        self.top(&format!("hba = {rules:?}"))
+    }
+
+    /// Lines `key = value` of one `[[backend]]`; they replace those of the same key.
+    pub fn backend(mut self, id: usize, lines: &str) -> Builder {
+        self.backends[id].extend(lines.lines().filter_map(assignment));
+        self
+    }
+
+    /// One more backend, behind those of the cluster.
+    pub fn extra_backend(mut self, host: &str, port: u16) -> Builder {
+        self.backends.push(BTreeMap::new());
+        let lines = format!("hostname = {host:?}\nport = {port}");
+        let last = self.backends.len() - 1;
+        self.backend(last, &lines)
+    }
+
+    /// `weight` of the backends, in order.
+    pub fn weights(mut self, weights: &[f64]) -> Builder {
+        for (id, weight) in weights.iter().enumerate() {
+            self = self.backend(id, &format!("weight = {weight:?}"));
+        }
+        self
+    }
+
+    /// Reaches the servers through their Unix sockets.
+    pub fn over_unix_sockets(mut self, cluster: &Cluster) -> Builder {
+        for server in cluster.servers() {
+            let line = format!("hostname = {:?}", server.socket_dir());
+            self = self.backend(server.id(), &line);
+        }
+        self
+    }
+
+    /// An entry of `[users]`.
+    pub fn user(mut self, name: &str, secret: &str) -> Builder {
+        self.users.insert(name.to_owned(), secret.to_owned());
+        self
+    }
+
+    /// Lines of `[plugins.NAME.config]`.
+    pub fn plugin(mut self, name: &str, lines: &str) -> Builder {
+        let (_, config) = self.plugins.entry(name.to_owned()).or_default();
+        config.push(lines.to_owned());
+        self
+    }
+
+    /// Lines of `[plugins.NAME]`: `path`, `on_error`, …
+    pub fn plugin_entry(mut self, name: &str, lines: &str) -> Builder {
+        let (entry, _) = self.plugins.entry(name.to_owned()).or_default();
+        entry.push(lines.to_owned());
+        self
+    }
+
+    /// An environment variable of the proxy's process.
+    pub fn environment(mut self, name: &str, value: &str) -> Builder {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the proxy and returns when it accepts clients.
+    #[track_caller]
+    pub fn start(self) -> Proxy {
+        Proxy::start(self).unwrap_or_else(|log| panic!("waypool did not start; its log:\n{log}"))
+    }
+
+    /// What it logs when it refuses to start; panics when it starts.
+    #[track_caller]
+    pub fn start_error(self) -> String {
+        match Proxy::start(self) {
+            Ok(_) => panic!("waypool started with a configuration that it should refuse"),
+            Err(log) => log,
+        }
+    }
+
+    pub(crate) fn environment_variables(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// The text of `waypool.toml`.
+    pub(crate) fn text(&self, port: u16, folder: &Path) -> String {
+        let mut text = format!("port = {port}\n");
+        let mut top = self.top.clone();
+        let mut default = |key: &str, value: String| {
+            top.entry(key.to_owned()).or_insert(value);
+        };
+        default("listen_addresses", "[\"127.0.0.1\"]".to_owned());
+        default("unix_socket_directories", format!("[{folder:?}]"));
+        append(&mut text, &top);
+        for backend in &self.backends {
+            text.push_str("\n[[backend]]\n");
+            append(&mut text, backend);
+        }
+        text.push_str("\n[users]\n");
+        for (name, secret) in &self.users {
+            let _ = writeln!(text, "{name:?} = {secret:?}");
+        }
+        for (name, (entry, config)) in &self.plugins {
+            let (entry, config) = (entry.join("\n"), config.join("\n"));
+            let _ = write!(text, "\n[plugins.{name}]\n{entry}\n");
+            let _ = write!(text, "\n[plugins.{name}.config]\n{config}\n");
+        }
+        text
+    }
+}
+
+fn append(text: &mut String, keys: &BTreeMap<String, String>) {
+    for (key, value) in keys {
+        let _ = writeln!(text, "{key} = {value}");
+    }
+}
+
+fn assignment(line: &str) -> Option<(String, String)> {
+    if line.trim().is_empty() {
+        return None;
+    }
+    let (key, value) = line.split_once('=').unwrap_or_else(|| panic!("not a line `key = value`: {line}"));
+    Some((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// The program under test.
+pub(crate) fn waypool() -> PathBuf {
+    let path = match std::env::var_os("WAYPOOL_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/waypool"),
+    };
+    assert!(path.exists(), "{} is missing: `make build` makes it, or set WAYPOOL_BIN", path.display());
+    path
+}

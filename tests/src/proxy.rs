@@ -1,0 +1,196 @@
+//! A running `waypool`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use waypool_sandbox::{Cluster, Port};
+
+use crate::builder::waypool;
+use crate::{Builder, wait_until};
+
+/// Says that clients may come.
+const READY: &str = "ready to accept connections";
+
+/// A proxy, killed when dropped. All methods take `&self`: share it freely.
+#[derive(Debug)]
+pub struct Proxy {
+    port: Port,
+    configuration: Mutex<Builder>,
+    child: Mutex<Child>,
+    pid: u32,
+    /// Holds the configuration, the log and the Unix socket.
+    folder: TempDir,
+}
+
+impl Proxy {
+    /// A proxy for these servers: their weights are equal, and everybody is let in.
+    pub fn builder(cluster: &Cluster) -> Builder {
+        Builder::new(cluster)
+    }
+
+    /// The error is the log of a proxy that ended.
+    pub(crate) fn start(builder: Builder) -> Result<Proxy, String> {
+        let folder =
+            tempfile::Builder::new().prefix("waypool-test-").tempdir_in("/tmp").expect("a temporary folder");
+        let port = Port::reserve().unwrap_or_else(|error| panic!("{error}"));
+        let child = spawn(&builder, port.number(), folder.path());
+        let proxy = Proxy {
+            port,
+            configuration: Mutex::new(builder),
+            pid: child.id(),
+            child: Mutex::new(child),
+            folder,
+        };
+        wait_until("waypool accepts connections, or ends", || {
+            proxy.log().contains(READY) || !proxy.is_running()
+        });
+        // It may have ended right after its last words.
+        match proxy.is_running() {
+            true => Ok(proxy),
+            false => Err(proxy.log()),
+        }
+    }
+
+    // === what it is ===
+
+    /// The TCP port, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// A libpq connection string for the superuser, in the database `postgres`.
+    pub fn conninfo(&self) -> String {
+        format!("host=127.0.0.1 port={} user=postgres dbname=postgres", self.port())
+    }
+
+    /// The folder of its Unix socket.
+    pub fn socket_dir(&self) -> &Path {
+        self.folder()
+    }
+
+    /// Room for a test's own files; goes with the proxy.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        self.folder().join("waypool.toml")
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        let content = fs::read(self.folder().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&content).into_owned()
+    }
+
+    pub fn wait_for_log(&self, text: &str) {
+        wait_until(&format!("waypool logs {text:?}"), || self.log().contains(text));
+    }
+
+    pub fn is_running(&self) -> bool {
+        matches!(self.child().try_wait(), Ok(None))
+    }
+
+    // === what it is told ===
+
+    /// Changes the configuration, reloads, and returns what the log says to it.
+    #[track_caller]
+    pub fn reconfigure(&self, change: impl FnOnce(Builder) -> Builder) -> String {
+        {
+            let mut configuration = lock(&self.configuration);
+            *configuration = change(configuration.clone());
+            write_configuration(&configuration, self.port(), self.folder());
+        }
+        self.reload()
+    }
+
+    /// Sends SIGHUP, waits until the file has been read, and returns what the
+    /// log says to it.
+    #[track_caller]
+    pub fn reload(&self) -> String {
+        let before = self.log().len();
+        self.signal(Signal::SIGHUP);
+        let said = || self.log().get(before..).unwrap_or_default().to_owned();
+        wait_until("waypool has read its configuration again", || {
+            let said = said();
+            said.contains("configuration reloaded") || said.contains("reload refused")
+        });
+        said()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid).expect("a process id");
+        kill(Pid::from_raw(pid), signal).expect("waypool takes signals");
+    }
+
+    /// Stops it in order, as an operator does; panics unless it ends well.
+    #[track_caller]
+    pub fn stop(&self) {
+        self.signal(Signal::SIGTERM);
+        let status = self.wait_for_end();
+        assert!(status.success(), "waypool ended with {status}; its log:\n{}", self.log());
+    }
+
+    #[track_caller]
+    pub fn wait_for_end(&self) -> ExitStatus {
+        let mut ended = None;
+        wait_until("waypool has ended", || {
+            ended = self.child().try_wait().ok().flatten();
+            ended.is_some()
+        });
+        ended.expect("the condition held")
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        lock(&self.child)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- waypool's log ---\n{}---", self.log());
+        }
+        let mut child = self.child();
+        // SIGKILL, which one that has ended does not mind.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+fn write_configuration(builder: &Builder, port: u16, folder: &Path) {
+    let text = builder.text(port, folder);
+    fs::write(folder.join("waypool.toml"), text).expect("the configuration can be written");
+}
+
+fn spawn(builder: &Builder, port: u16, folder: &Path) -> Child {
+    write_configuration(builder, port, folder);
+    let log = File::create(folder.join("log")).expect("the log can be created");
+    let program = waypool();
+    Command::new(&program)
+        .arg("run")
+        .arg("-c")
+        .arg(folder.join("waypool.toml"))
+        .env_remove("RUST_LOG")
+        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .envs(builder.environment_variables().iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("the log can be shared"))
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()))
+}
+
+/// What is locked here is whole at any moment: a panic elsewhere spoils nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
