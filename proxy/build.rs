@@ -1,4 +1,5 @@
-//! Puts the default plugins into the program. `tools/build-plugins.sh` makes
+//! Puts the default plugins, and the one that `waypool demo` swaps in, into the
+//! program. `tools/build-plugins.sh` makes
 //! them; a build without them would be a proxy without rules, so it fails.
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ fn main() {
     );
     println!("cargo::rerun-if-env-changed=WAYPOOL_PLUGINS");
     let mut source = String::new();
-    for name in ["classify", "balance", "rewrite"] {
+    for name in ["classify", "balance", "rewrite", "primary_only"] {
         let files = ["wasm", "cwasm"].map(|kind| plugins.join(format!("{name}.{kind}")));
         for file in &files {
             println!("cargo::rerun-if-changed={}", file.display());

@@ -21,6 +21,7 @@ plugins=(
     "waypool-balance balance"
     "waypool-rewrite rewrite"
     "waypool-hostile hostile"
+    "waypool-primary-only primary_only"
 )
 
 packages=()

@@ -181,7 +181,7 @@ fn spawn(builder: &Builder, port: u16, folder: &Path) -> Child {
         .arg("-c")
         .arg(folder.join("waypool.toml"))
         .env_remove("RUST_LOG")
-        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env("XDG_CACHE_HOME", concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tmp"))
         .envs(builder.environment_variables().iter().cloned())
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("the log can be shared"))

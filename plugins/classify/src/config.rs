@@ -48,11 +48,9 @@ impl Rules {
     /// Refuses what this version does not do yet.
     pub fn checked(self) -> Result<Self, String> {
         if self.check_temp_table == CheckTempTable::Trace {
-            return Err(
-                "check_temp_table = \"trace\" is not supported yet: use \"catalog\", \
+            return Err("check_temp_table = \"trace\" is not supported yet: use \"catalog\", \
                         which finds the same tables and those of functions, or \"none\""
-                    .to_owned(),
-            );
+                .to_owned());
         }
         Ok(self)
     }

@@ -65,30 +65,19 @@ const CHANGE_SESSION: [&str; 6] = [
 
 /// Does one of the functions change the session?
 pub fn change_session(functions: &[Name]) -> bool {
-    functions
-        .iter()
-        .any(|function| CHANGE_SESSION.contains(&function.name.as_str()))
+    functions.iter().any(|function| CHANGE_SESSION.contains(&function.name.as_str()))
 }
 
 /// Asks for the facts of all names, also after one has decided, so that the
 /// proxy can look up all that it does not know in one go. `None`: any server.
-pub fn judge(
-    functions: &[Name],
-    tables: &[Name],
-    relations: Relations,
-    host: &dyn Host,
-) -> Option<Finding> {
+pub fn judge(functions: &[Name], tables: &[Name], relations: Relations, host: &dyn Host) -> Option<Finding> {
     let volatile = functions.iter().map(|name| judge_function(name, host));
-    let kept = tables
-        .iter()
-        .map(|name| judge_relation(name, relations, host));
-    volatile.chain(kept).flatten().reduce(|first, other| {
-        if other.rank() < first.rank() {
-            other
-        } else {
-            first
-        }
-    })
+    let kept = tables.iter().map(|name| judge_relation(name, relations, host));
+    volatile.chain(kept).flatten().reduce(
+        |first, other| {
+            if other.rank() < first.rank() { other } else { first }
+        },
+    )
 }
 
 fn judge_function(name: &Name, host: &dyn Host) -> Option<Finding> {
@@ -99,28 +88,14 @@ fn judge_function(name: &Name, host: &dyn Host) -> Option<Finding> {
         FunctionFact::Found(_) | FunctionFact::Missing => return None,
         FunctionFact::Unknown => true,
     };
-    let what = if waiting {
-        "waiting for catalog fact: function"
-    } else {
-        "volatile function"
-    };
-    Some(Finding {
-        effects: Effects::WRITES,
-        reason: format!("{what} {}", name.display()),
-        waiting,
-    })
+    let what = if waiting { "waiting for catalog fact: function" } else { "volatile function" };
+    Some(Finding { effects: Effects::WRITES, reason: format!("{what} {}", name.display()), waiting })
 }
 
 /// As in Pgpool-II the bare name counts: a temporary table hides a table of
 /// the same name, whatever the search_path.
 fn judge_relation(name: &Name, relations: Relations, host: &dyn Host) -> Option<Finding> {
-    if relations
-        == (Relations {
-            catalog: false,
-            temporary: false,
-            unlogged: false,
-        })
-    {
+    if relations == (Relations { catalog: false, temporary: false, unlogged: false }) {
         return None;
     }
     let (what, waiting) = match host.relation_fact(None, &name.name) {

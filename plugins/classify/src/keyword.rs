@@ -191,10 +191,7 @@ const fn hash(word: &[u8]) -> usize {
 }
 
 static TABLE: [u8; SLOTS] = {
-    assert!(
-        LIST.len() < EMPTY as usize,
-        "more keywords than a byte counts"
-    );
+    assert!(LIST.len() < EMPTY as usize, "more keywords than a byte counts");
     let mut table = [EMPTY; SLOTS];
     let mut entry = 0;
     while entry < LIST.len() {
@@ -220,14 +217,7 @@ mod tests {
             assert_eq!(Keyword::of(text.as_bytes()), *keyword);
             assert_eq!(Keyword::of(text.to_uppercase().as_bytes()), *keyword);
         }
-        for other in [
-            "",
-            "t1",
-            "selects",
-            "_select",
-            "select_from_a_long_name_",
-            "ünion",
-        ] {
+        for other in ["", "t1", "selects", "_select", "select_from_a_long_name_", "ünion"] {
             assert_eq!(Keyword::of(other.as_bytes()), Keyword::Other);
         }
     }

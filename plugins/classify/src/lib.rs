@@ -48,10 +48,7 @@ impl Plugin for Classify {
     type Config = Rules;
 
     fn new(rules: Rules) -> Result<Self, String> {
-        Ok(Self {
-            rules: rules.checked()?,
-            words: Vec::new(),
-        })
+        Ok(Self { rules: rules.checked()?, words: Vec::new() })
     }
 }
 
@@ -59,11 +56,7 @@ impl Classifier for Classify {
     fn classify(&mut self, text: &str, _database: &str, host: &dyn Host) -> Verdict {
         words::cut(text, &mut self.words);
         let balanced = self.rules.allow_sql_comments || self.rules.begins_as_read(text);
-        let context = Context {
-            rules: &self.rules,
-            host,
-            place: Place::Alone { balanced },
-        };
+        let context = Context { rules: &self.rules, host, place: Place::Alone { balanced } };
         let cursor = Cursor::new(text, &self.words);
         let verdict = match split::statements(&self.words).as_slice() {
             [] => empty(balanced),
@@ -78,28 +71,16 @@ impl Classifier for Classify {
                 multiple(statements.map(|one| statement::classify(one, context)))
             }
         };
-        if self
-            .words
-            .last()
-            .is_some_and(|word| word.kind == TokenKind::Unterminated)
-        {
+        if self.words.last().is_some_and(|word| word.kind == TokenKind::Unterminated) {
             return unparsed("unterminated quote or comment");
         }
-        if text.contains("\\'") && has_ambiguous_string(cursor) {
-            cautious(verdict)
-        } else {
-            verdict
-        }
+        if text.contains("\\'") && has_ambiguous_string(cursor) { cautious(verdict) } else { verdict }
     }
 }
 
 /// Nothing, a semicolon or a comment: as a SELECT.
 fn empty(balanced: bool) -> Verdict {
-    let servers = if balanced {
-        Servers::Any
-    } else {
-        Servers::Primary
-    };
+    let servers = if balanced { Servers::Any } else { Servers::Primary };
     answer(Kind::Empty, servers, Effects::empty(), "empty")
 }
 
@@ -123,10 +104,7 @@ fn multiple(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
 }
 
 fn changes_transaction(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Begin | Kind::Commit | Kind::Rollback | Kind::PrepareTransaction
-    )
+    matches!(kind, Kind::Begin | Kind::Commit | Kind::Rollback | Kind::PrepareTransaction)
 }
 
 /// `'a\'` is a string by itself, unless standard_conforming_strings is off,
@@ -147,10 +125,7 @@ fn has_ambiguous_string(mut cursor: Cursor) -> bool {
 fn cautious(verdict: Verdict) -> Verdict {
     let write = verdict.servers == Servers::Primary && verdict.effects.contains(Effects::WRITES);
     match write {
-        true => Verdict {
-            depends: Depends::Text,
-            ..verdict
-        },
+        true => Verdict { depends: Depends::Text, ..verdict },
         false => Verdict {
             tables: verdict.tables,
             functions: verdict.functions,

@@ -42,9 +42,7 @@ mod grammar {
             return Parsed::Unparsed;
         }
         let parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(DEEPEST);
-        let statements = parser
-            .try_with_sql(text)
-            .and_then(|mut parser| parser.parse_statements());
+        let statements = parser.try_with_sql(text).and_then(|mut parser| parser.parse_statements());
         match statements.as_deref() {
             Ok([Statement::Query(query)]) => judge(query),
             _ => Parsed::Unparsed,
@@ -56,13 +54,7 @@ mod grammar {
     fn judge(query: &Query) -> Parsed {
         let mut open = vec![query];
         while let Some(query) = open.pop() {
-            open.extend(
-                query
-                    .with
-                    .iter()
-                    .flat_map(|with| &with.cte_tables)
-                    .map(|cte| &*cte.query),
-            );
+            open.extend(query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| &*cte.query));
             let mut bodies = vec![&*query.body];
             while let Some(body) = bodies.pop() {
                 match body {

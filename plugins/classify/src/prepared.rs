@@ -53,11 +53,7 @@ pub fn execute(mut cursor: Cursor, context: Context) -> Verdict {
     if let Some(what) = arguments.broken {
         return unparsed(what);
     }
-    let none = Relations {
-        catalog: false,
-        temporary: false,
-        unlogged: false,
-    };
+    let none = Relations { catalog: false, temporary: false, unlogged: false };
     let found = facts::judge(&arguments.functions, &[], none, context.host);
     let (effects, reason, depends) = match found {
         Some(finding) if finding.waiting => (finding.effects, finding.reason, Depends::Moment),
@@ -80,24 +76,11 @@ pub fn deallocate(mut cursor: Cursor) -> Verdict {
     }
     let effects = Effects::WRITES | Effects::SESSION_STATE;
     if cursor.keyword(0) == Keyword::All {
-        return answer(
-            Kind::Deallocate,
-            Servers::All,
-            effects,
-            "all prepared statements",
-        );
+        return answer(Kind::Deallocate, Servers::All, effects, "all prepared statements");
     }
-    let verdict = answer(
-        Kind::Deallocate,
-        Servers::Primary,
-        effects,
-        "as its PREPARE",
-    );
+    let verdict = answer(Kind::Deallocate, Servers::Primary, effects, "as its PREPARE");
     match cursor.identifier() {
-        Some(name) => Verdict {
-            name: Some(name),
-            ..verdict
-        },
+        Some(name) => Verdict { name: Some(name), ..verdict },
         None => unparsed("DEALLOCATE without a name"),
     }
 }
@@ -135,11 +118,7 @@ pub fn explain(mut cursor: Cursor, context: Context) -> Verdict {
         false => Effects::empty(),
     };
     Verdict {
-        depends: if runs {
-            exact(inner.depends)
-        } else {
-            Depends::Text
-        },
+        depends: if runs { exact(inner.depends) } else { Depends::Text },
         kind: Kind::Explain,
         servers: Servers::Primary,
         effects,

@@ -33,21 +33,14 @@ impl Scope {
             Scope::Session => (Kind::Set, PARAMETER),
             Scope::Transaction => (Kind::SetLocal, Effects::WRITES),
         };
-        named(
-            answer(kind, Servers::All, effects, "sets a parameter"),
-            name,
-        )
+        named(answer(kind, Servers::All, effects, "sets a parameter"), name)
     }
 }
 
 /// Behind SET
 pub fn set(mut cursor: Cursor) -> Verdict {
     use Keyword::*;
-    let scope = if cursor.accept(Local) {
-        Scope::Transaction
-    } else {
-        Scope::Session
-    };
+    let scope = if cursor.accept(Local) { Scope::Transaction } else { Scope::Session };
     let session = cursor.accept(Session);
     match (cursor.keyword(0), cursor.keyword(1)) {
         (Transaction, Snapshot) => shared_snapshot(),
@@ -92,10 +85,7 @@ fn set_modes(cursor: Cursor, kind: Kind) -> Verdict {
 fn mode_answer(kind: Kind, modes: Modes) -> Verdict {
     // A standby refuses SERIALIZABLE and READ WRITE.
     let (servers, reason) = match modes.primary_only() {
-        true => (
-            Servers::Primary,
-            "a transaction mode that only the primary has",
-        ),
+        true => (Servers::Primary, "a transaction mode that only the primary has"),
         false => (Servers::All, "sets a transaction mode"),
     };
     let mut effects = modes.effects();
@@ -122,32 +112,17 @@ fn set_variable(mut cursor: Cursor, scope: Scope) -> Verdict {
     match name.as_str() {
         // These last for the transaction, whatever the scope.
         "transaction_isolation" => {
-            let modes = Modes {
-                isolation: true,
-                serializable: value == "serializable",
-                access: None,
-            };
+            let modes = Modes { isolation: true, serializable: value == "serializable", access: None };
             named(mode_answer(Kind::SetLocal, modes), name)
         }
         "transaction_read_only" => {
-            let modes = Modes {
-                access: Some(access(&value)),
-                ..Modes::default()
-            };
+            let modes = Modes { access: Some(access(&value)), ..Modes::default() };
             named(mode_answer(Kind::SetLocal, modes), name)
         }
         "transaction_deferrable" => Scope::Transaction.answer(name),
         "default_transaction_isolation" if value == "serializable" => {
-            let modes = Modes {
-                isolation: true,
-                serializable: true,
-                access: None,
-            };
-            let kind = if scope == Scope::Session {
-                Kind::Set
-            } else {
-                Kind::SetLocal
-            };
+            let modes = Modes { isolation: true, serializable: true, access: None };
+            let kind = if scope == Scope::Session { Kind::Set } else { Kind::SetLocal };
             named(mode_answer(kind, modes), name)
         }
         _ => scope.answer(name),
@@ -160,21 +135,14 @@ fn access(value: &str) -> transaction::Access {
     let on = ["on", "true", "yes", "1"]
         .iter()
         .any(|spelling| !value.is_empty() && value != "o" && spelling.starts_with(value));
-    if on {
-        transaction::Access::ReadOnly
-    } else {
-        transaction::Access::ReadWrite
-    }
+    if on { transaction::Access::ReadOnly } else { transaction::Access::ReadWrite }
 }
 
 /// The value here in lower case, without quotes.
 fn value(cursor: &Cursor) -> String {
     let raw = cursor.raw();
     let from = raw.find('\'').map_or(0, |quote| quote + 1);
-    raw[from..]
-        .trim_matches(['\'', '"'])
-        .trim()
-        .to_ascii_lowercase()
+    raw[from..].trim_matches(['\'', '"']).trim().to_ascii_lowercase()
 }
 
 /// `name` or `extension.name`; case never matters in it.

@@ -69,10 +69,7 @@ mod tests {
             ("SELECT 1;", 1),
             (";SELECT 1", 1),
             ("SELECT ';' ; SELECT 2", 2),
-            (
-                "CREATE RULE r AS ON INSERT TO t DO (DELETE FROM a; DELETE FROM b)",
-                1,
-            ),
+            ("CREATE RULE r AS ON INSERT TO t DO (DELETE FROM a; DELETE FROM b)", 1),
             (
                 "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 1",
                 2,

@@ -32,19 +32,13 @@ pub enum Place {
 
 impl Context<'_> {
     pub fn inside(self) -> Self {
-        Self {
-            place: Place::Inside,
-            ..self
-        }
+        Self { place: Place::Inside, ..self }
     }
 
     /// Which relations matter here. In PREPARE and COPY, Pgpool-II looks at
     /// none; but a temporary or an unlogged table cannot be read elsewhere.
     fn relations(&self) -> Relations {
-        Relations {
-            catalog: self.place != Place::Inside,
-            ..self.rules.relations()
-        }
+        Relations { catalog: self.place != Place::Inside, ..self.rules.relations() }
     }
 }
 
@@ -74,12 +68,10 @@ pub fn classify(mut cursor: Cursor, context: Context) -> Verdict {
         Reset => session::reset(cursor),
         Show => session::show(cursor),
         Discard => session::discard(cursor),
-        Prepare | Execute | Deallocate | Explain | Copy if context.place == Place::Inside => {
-            match first {
-                Execute => prepared::execute(cursor, context),
-                _ => unparsed("a statement which does not nest"),
-            }
-        }
+        Prepare | Execute | Deallocate | Explain | Copy if context.place == Place::Inside => match first {
+            Execute => prepared::execute(cursor, context),
+            _ => unparsed("a statement which does not nest"),
+        },
         Prepare if cursor.spells(&[Transaction]) && is_string(cursor.kind(1)) => {
             transaction::prepare_transaction()
         }
@@ -90,9 +82,7 @@ pub fn classify(mut cursor: Cursor, context: Context) -> Verdict {
         Copy => copy(cursor, context),
         Declare => cursor_statement(cursor),
         Fetch | Move | Close => write(Kind::Cursor, "a cursor of the primary"),
-        Listen | Unlisten => {
-            session_state(write(Kind::Listen, "notifications come from the primary"))
-        }
+        Listen | Unlisten => session_state(write(Kind::Listen, "notifications come from the primary")),
         Notify => write(Kind::Listen, "notifications come from the primary"),
         Lock => lock(cursor),
         Truncate => write(Kind::Dml, "changes data"),
@@ -140,22 +130,12 @@ fn judge(query: &Query, cursor: Cursor, context: Context) -> Verdict {
         Some(_) => Depends::Text,
     };
     if let Some(statement) = query.writes {
-        let kind = if query.into.is_some() {
-            Kind::Ddl
-        } else {
-            Kind::Dml
-        };
-        return Verdict {
-            depends,
-            ..write(kind, statement)
-        };
+        let kind = if query.into.is_some() { Kind::Ddl } else { Kind::Dml };
+        return Verdict { depends, ..write(kind, statement) };
     }
     if query.locks {
         let effects = Effects::WRITES | Effects::LOCKS;
-        return Verdict {
-            depends,
-            ..answer(Kind::Select, Servers::Primary, effects, "locks rows")
-        };
+        return Verdict { depends, ..answer(Kind::Select, Servers::Primary, effects, "locks rows") };
     }
     if let Some(what) = query.doubt {
         match parse(cursor.statement_text()) {
@@ -165,23 +145,14 @@ fn judge(query: &Query, cursor: Cursor, context: Context) -> Verdict {
         }
     }
     let refused = unbalanced(cursor, context);
-    let found = facts::judge(
-        &query.functions,
-        &query.tables,
-        context.relations(),
-        context.host,
-    );
+    let found = facts::judge(&query.functions, &query.tables, context.relations(), context.host);
     let mut verdict = match (found, refused) {
         (None, None) => answer(Kind::Select, Servers::Any, Effects::empty(), "reads"),
         (None, Some(reason)) => write(Kind::Select, reason),
         (Some(finding), _) => {
             let effects = finding.effects;
             let verdict = answer(Kind::Select, Servers::Primary, effects, &finding.reason);
-            let depends = if finding.waiting {
-                Depends::Moment
-            } else {
-                depends
-            };
+            let depends = if finding.waiting { Depends::Moment } else { depends };
             Verdict { depends, ..verdict }
         }
     };
@@ -239,8 +210,8 @@ fn copy(mut cursor: Cursor, context: Context) -> Verdict {
             verdict
         }
     };
-    let to_client = cursor.keyword(0) == Keyword::To
-        && matches!(cursor.keyword(1), Keyword::Stdout | Keyword::Stdin);
+    let to_client =
+        cursor.keyword(0) == Keyword::To && matches!(cursor.keyword(1), Keyword::Stdout | Keyword::Stdin);
     let from = cursor.keyword(0) == Keyword::From;
     verdict.kind = if from { Kind::Dml } else { Kind::CopyTo };
     match verdict.depends {
@@ -250,12 +221,7 @@ fn copy(mut cursor: Cursor, context: Context) -> Verdict {
     if !to_client {
         verdict.servers = Servers::Primary;
         verdict.effects |= Effects::WRITES;
-        verdict.reason = if from {
-            "changes data"
-        } else {
-            "writes a file of the primary"
-        }
-        .to_owned();
+        verdict.reason = if from { "changes data" } else { "writes a file of the primary" }.to_owned();
     }
     verdict
 }
@@ -284,20 +250,10 @@ fn lock(mut cursor: Cursor) -> Verdict {
     cursor.at += 1;
     let weak = [&[Access, Share, Mode][..], &[Row, Share, Mode]];
     if weak.iter().any(|mode| cursor.spells(mode)) {
-        return answer(
-            Kind::Lock,
-            Servers::All,
-            Effects::WRITES,
-            "a lock that standbys take",
-        );
+        return answer(Kind::Lock, Servers::All, Effects::WRITES, "a lock that standbys take");
     }
     let effects = Effects::WRITES | Effects::LOCKS;
-    answer(
-        Kind::Lock,
-        Servers::Primary,
-        effects,
-        "a lock that standbys refuse",
-    )
+    answer(Kind::Lock, Servers::Primary, effects, "a lock that standbys refuse")
 }
 
 /// Behind CREATE

@@ -18,9 +18,7 @@ pub(crate) fn plain() -> FakeHost {
 }
 
 pub(crate) fn verdict(text: &str, host: &FakeHost) -> Verdict {
-    Classify::new(Rules::default())
-        .unwrap()
-        .classify(text, "db", host)
+    Classify::new(Rules::default()).unwrap().classify(text, "db", host)
 }
 
 #[track_caller]
@@ -57,13 +55,8 @@ fn the_first_character_makes_a_read() {
         is(text, Kind::Empty, Servers::Any, READ);
     }
     is("-- ping", Kind::Empty, Servers::Primary, READ);
-    let rules = Rules {
-        allow_sql_comments: true,
-        ..Rules::default()
-    };
-    let verdict = Classify::new(rules)
-        .unwrap()
-        .classify("/*c*/ SELECT 1", "db", &plain());
+    let rules = Rules { allow_sql_comments: true, ..Rules::default() };
+    let verdict = Classify::new(rules).unwrap().classify("/*c*/ SELECT 1", "db", &plain());
     assert_eq!(verdict.servers, Servers::Any);
 }
 
@@ -73,26 +66,14 @@ fn statements_by_their_first_word() {
     for (text, kind, effects) in [
         ("INSERT INTO t VALUES (1)", Kind::Dml, WRITE),
         ("WITH x AS (SELECT 1) DELETE FROM t", Kind::Dml, WRITE),
-        (
-            "MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE",
-            Kind::Dml,
-            WRITE,
-        ),
+        ("MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE", Kind::Dml, WRITE),
         ("TRUNCATE t", Kind::Dml, WRITE),
         ("SELECT 1 INTO t", Kind::Ddl, WRITE),
         ("SELECT 1 INTO TEMP t", Kind::Ddl, state),
         ("CREATE TABLE t AS SELECT 1", Kind::Ddl, WRITE),
         ("CREATE TEMPORARY TABLE t (a int)", Kind::Ddl, state),
-        (
-            "CREATE OR REPLACE TEMP VIEW v AS SELECT 1",
-            Kind::Ddl,
-            state,
-        ),
-        (
-            "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END",
-            Kind::Ddl,
-            WRITE,
-        ),
+        ("CREATE OR REPLACE TEMP VIEW v AS SELECT 1", Kind::Ddl, state),
+        ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END", Kind::Ddl, WRITE),
         ("ALTER SYSTEM SET work_mem = 1", Kind::Ddl, WRITE),
         ("VACUUM", Kind::Utility, WRITE),
         ("CALL p()", Kind::Utility, WRITE),
@@ -100,11 +81,7 @@ fn statements_by_their_first_word() {
         ("LISTEN a", Kind::Listen, state),
         ("NOTIFY a", Kind::Listen, WRITE),
         ("DECLARE c CURSOR FOR SELECT 1", Kind::Cursor, WRITE),
-        (
-            "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
-            Kind::Cursor,
-            state,
-        ),
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", Kind::Cursor, state),
         ("FETCH c", Kind::Cursor, WRITE),
         ("LOCK TABLE t", Kind::Lock, WRITE | Effects::LOCKS),
         ("LOCK t IN SHARE MODE", Kind::Lock, WRITE | Effects::LOCKS),
@@ -112,71 +89,21 @@ fn statements_by_their_first_word() {
     ] {
         is(text, kind, Servers::Primary, effects);
     }
-    is(
-        "LOCK t IN ACCESS SHARE MODE NOWAIT",
-        Kind::Lock,
-        Servers::All,
-        WRITE,
-    );
-    is(
-        "LOCK t, u IN ROW SHARE MODE",
-        Kind::Lock,
-        Servers::All,
-        WRITE,
-    );
+    is("LOCK t IN ACCESS SHARE MODE NOWAIT", Kind::Lock, Servers::All, WRITE);
+    is("LOCK t, u IN ROW SHARE MODE", Kind::Lock, Servers::All, WRITE);
 }
 
 #[test]
 fn copy_goes_where_its_data_are() {
     is("COPY plain TO STDOUT", Kind::CopyTo, Servers::Any, READ);
-    is(
-        "COPY public.plain (a, b) TO STDOUT WITH (FORMAT csv)",
-        Kind::CopyTo,
-        Servers::Any,
-        READ,
-    );
-    is(
-        "COPY (SELECT 1) TO STDOUT",
-        Kind::CopyTo,
-        Servers::Any,
-        READ,
-    );
-    is(
-        "COPY unlogged TO STDOUT",
-        Kind::CopyTo,
-        Servers::Primary,
-        Effects::PRIMARY_RELATION,
-    );
-    is(
-        "COPY (SELECT volatile(1)) TO STDOUT",
-        Kind::CopyTo,
-        Servers::Primary,
-        WRITE,
-    );
-    is(
-        "COPY (SELECT 1 FOR UPDATE) TO STDOUT",
-        Kind::CopyTo,
-        Servers::Primary,
-        WRITE | Effects::LOCKS,
-    );
-    is(
-        "COPY (DELETE FROM t RETURNING a) TO STDOUT",
-        Kind::CopyTo,
-        Servers::Primary,
-        WRITE,
-    );
-    is(
-        "COPY plain TO '/tmp/x'",
-        Kind::CopyTo,
-        Servers::Primary,
-        WRITE,
-    );
-    is(
-        "COPY plain TO PROGRAM 'cat'",
-        Kind::CopyTo,
-        Servers::Primary,
-        WRITE,
-    );
+    is("COPY public.plain (a, b) TO STDOUT WITH (FORMAT csv)", Kind::CopyTo, Servers::Any, READ);
+    is("COPY (SELECT 1) TO STDOUT", Kind::CopyTo, Servers::Any, READ);
+    is("COPY unlogged TO STDOUT", Kind::CopyTo, Servers::Primary, Effects::PRIMARY_RELATION);
+    is("COPY (SELECT volatile(1)) TO STDOUT", Kind::CopyTo, Servers::Primary, WRITE);
+    is("COPY (SELECT 1 FOR UPDATE) TO STDOUT", Kind::CopyTo, Servers::Primary, WRITE | Effects::LOCKS);
+    is("COPY (DELETE FROM t RETURNING a) TO STDOUT", Kind::CopyTo, Servers::Primary, WRITE);
+    is("COPY plain TO '/tmp/x'", Kind::CopyTo, Servers::Primary, WRITE);
+    is("COPY plain TO PROGRAM 'cat'", Kind::CopyTo, Servers::Primary, WRITE);
     is("COPY plain FROM STDIN", Kind::Dml, Servers::Primary, WRITE);
 }
 
@@ -184,18 +111,8 @@ fn copy_goes_where_its_data_are() {
 fn several_statements_go_to_the_primary_together() {
     let several = Effects::MULTIPLE;
     let inside = several | Effects::TRANSACTION_INSIDE;
-    is(
-        "SELECT 1; SELECT 2",
-        Kind::Unknown,
-        Servers::Primary,
-        several,
-    );
-    is(
-        "SELECT 1; DELETE FROM t",
-        Kind::Unknown,
-        Servers::Primary,
-        several | WRITE,
-    );
+    is("SELECT 1; SELECT 2", Kind::Unknown, Servers::Primary, several);
+    is("SELECT 1; DELETE FROM t", Kind::Unknown, Servers::Primary, several | WRITE);
     is("BEGIN; SELECT 1", Kind::Unknown, Servers::Primary, inside);
     is(
         "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT volatile(1)",
@@ -203,10 +120,7 @@ fn several_statements_go_to_the_primary_together() {
         Servers::Primary,
         inside | WRITE | Effects::SERIALIZABLE,
     );
-    let waiting = verdict(
-        "SELECT 1; SELECT f()",
-        &FakeHost::new().unknown_by_default(true),
-    );
+    let waiting = verdict("SELECT 1; SELECT f()", &FakeHost::new().unknown_by_default(true));
     assert_eq!(waiting.depends, Depends::Moment);
 }
 
@@ -231,12 +145,7 @@ fn what_is_not_understood_is_a_write() {
         "SELECT \\",
         "SELECT U&\"f\"()",
     ] {
-        is(
-            text,
-            Kind::Unknown,
-            Servers::Primary,
-            WRITE | Effects::UNPARSED,
-        );
+        is(text, Kind::Unknown, Servers::Primary, WRITE | Effects::UNPARSED);
     }
 }
 
@@ -244,29 +153,11 @@ fn what_is_not_understood_is_a_write() {
 fn a_string_that_may_not_end_where_it_seems_is_not_trusted() {
     let text = r"SELECT '\'; DELETE FROM t; --'";
     assert_eq!(verdict(text, &plain()).servers, Servers::Primary);
-    is(
-        r"SELECT '\', volatile(), '",
-        Kind::Unknown,
-        Servers::Primary,
-        WRITE | Effects::UNPARSED,
-    );
-    is(
-        r"SELECT 'C:\'",
-        Kind::Unknown,
-        Servers::Primary,
-        WRITE | Effects::UNPARSED,
-    );
+    is(r"SELECT '\', volatile(), '", Kind::Unknown, Servers::Primary, WRITE | Effects::UNPARSED);
+    is(r"SELECT 'C:\'", Kind::Unknown, Servers::Primary, WRITE | Effects::UNPARSED);
     is(r"SELECT 'a\b', E'a\'b'", Kind::Select, Servers::Any, READ);
-    is(
-        r"INSERT INTO t VALUES ('C:\')",
-        Kind::Dml,
-        Servers::Primary,
-        WRITE,
-    );
-    assert_eq!(
-        verdict(r"INSERT INTO t VALUES ('C:\')", &plain()).depends,
-        Depends::Text
-    );
+    is(r"INSERT INTO t VALUES ('C:\')", Kind::Dml, Servers::Primary, WRITE);
+    assert_eq!(verdict(r"INSERT INTO t VALUES ('C:\')", &plain()).depends, Depends::Text);
 }
 
 #[test]
@@ -292,23 +183,13 @@ fn a_verdict_that_depends_on_the_shape_is_that_of_the_shape() {
     ] {
         let of_text = verdict(text, &host);
         assert_eq!(of_text.depends, Depends::Shape);
-        assert_eq!(
-            waypool_scan::shape(text.as_bytes(), true, &mut shape),
-            waypool_scan::Shape::Folded
-        );
-        assert_eq!(
-            verdict(std::str::from_utf8(&shape).unwrap(), &host),
-            of_text,
-            "{text}"
-        );
+        assert_eq!(waypool_scan::shape(text.as_bytes(), true, &mut shape), waypool_scan::Shape::Folded);
+        assert_eq!(verdict(std::str::from_utf8(&shape).unwrap(), &host), of_text, "{text}");
     }
 }
 
 #[test]
 fn configuration_is_checked() {
-    let rules = Rules {
-        check_temp_table: CheckTempTable::Trace,
-        ..Rules::default()
-    };
+    let rules = Rules { check_temp_table: CheckTempTable::Trace, ..Rules::default() };
     assert!(Classify::new(rules).unwrap_err().contains("trace"));
 }

@@ -73,12 +73,7 @@ pub fn modes(cursor: Cursor) -> Option<Modes> {
 /// standbys get a plain BEGIN.
 pub fn begin(cursor: Cursor) -> Verdict {
     match modes(cursor) {
-        Some(modes) => answer(
-            Kind::Begin,
-            Servers::All,
-            modes.effects(),
-            "begins a transaction",
-        ),
+        Some(modes) => answer(Kind::Begin, Servers::All, modes.effects(), "begins a transaction"),
         None => unparsed("unknown transaction mode"),
     }
 }
@@ -115,22 +110,12 @@ fn ends(cursor: Cursor, kind: Kind, reason: &str) -> Verdict {
 
 /// Prepared transactions exist on the primary alone.
 fn finish_prepared() -> Verdict {
-    answer(
-        Kind::FinishPrepared,
-        Servers::Primary,
-        Effects::empty(),
-        "two-phase commit",
-    )
+    answer(Kind::FinishPrepared, Servers::Primary, Effects::empty(), "two-phase commit")
 }
 
 /// PREPARE TRANSACTION
 pub fn prepare_transaction() -> Verdict {
-    answer(
-        Kind::PrepareTransaction,
-        Servers::Primary,
-        Effects::empty(),
-        "two-phase commit",
-    )
+    answer(Kind::PrepareTransaction, Servers::Primary, Effects::empty(), "two-phase commit")
 }
 
 /// Behind SAVEPOINT, RELEASE or ROLLBACK TO

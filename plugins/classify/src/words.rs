@@ -37,12 +37,7 @@ pub fn cut(text: &str, words: &mut Vec<Word>) {
             TokenKind::Word => Keyword::of(token.text(text).as_bytes()),
             _ => Keyword::Other,
         };
-        words.push(Word {
-            kind: token.kind,
-            keyword,
-            start: token.start,
-            end: token.end,
-        });
+        words.push(Word { kind: token.kind, keyword, start: token.start, end: token.end });
     }
 }
 
@@ -109,9 +104,7 @@ impl<'a> Cursor<'a> {
 
     /// The keyword before this word, `Other` at the start.
     pub fn previous(&self) -> Option<&'a Word> {
-        self.at
-            .checked_sub(1)
-            .and_then(|before| self.words.get(before))
+        self.at.checked_sub(1).and_then(|before| self.words.get(before))
     }
 
     /// Steps over `keyword` if it stands here.
@@ -132,10 +125,7 @@ impl<'a> Cursor<'a> {
 
     /// Do the words here spell `keywords`, one after the other?
     pub fn spells(&self, keywords: &[Keyword]) -> bool {
-        keywords
-            .iter()
-            .enumerate()
-            .all(|(ahead, &keyword)| self.keyword(ahead) == keyword)
+        keywords.iter().enumerate().all(|(ahead, &keyword)| self.keyword(ahead) == keyword)
     }
 
     /// The text of the word here, as written.
@@ -162,9 +152,7 @@ impl<'a> Cursor<'a> {
         let source = self.source(word);
         let folded = match word.kind {
             TokenKind::Word => source.to_ascii_lowercase(),
-            TokenKind::QuotedIdentifier => source
-                .get(1..source.len().checked_sub(1)?)?
-                .replace("\"\"", "\""),
+            TokenKind::QuotedIdentifier => source.get(1..source.len().checked_sub(1)?)?.replace("\"\"", "\""),
             _ => return None,
         };
         self.at += 1;
@@ -196,10 +184,7 @@ impl<'a> Cursor<'a> {
         let name = self.identifier();
         let schema = (end - start >= 3).then(|| self.between(end - 3, end).identifier_here());
         self.at = end;
-        Some(Name {
-            schema: schema.flatten(),
-            name: name?,
-        })
+        Some(Name { schema: schema.flatten(), name: name? })
     }
 
     fn identifier_here(mut self) -> Option<String> {

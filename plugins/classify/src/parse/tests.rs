@@ -4,15 +4,9 @@ use super::*;
 #[test]
 fn the_grammar_tells_reads_from_writes() {
     for (text, expected) in [
-        (
-            "SELECT * FROM (SELECT 1) update JOIN t ON true",
-            Parsed::Read,
-        ),
+        ("SELECT * FROM (SELECT 1) update JOIN t ON true", Parsed::Read),
         ("(SELECT 1) UNION (VALUES (2))", Parsed::Read),
-        (
-            "WITH x AS (INSERT INTO t VALUES (1) RETURNING a) SELECT * FROM x",
-            Parsed::Write,
-        ),
+        ("WITH x AS (INSERT INTO t VALUES (1) RETURNING a) SELECT * FROM x", Parsed::Write),
         ("SELECT 1 UNION SELECT 2 INTO t", Parsed::Write),
         ("SELECT * FORM t1", Parsed::Unparsed),
         ("SELECT 1 1", Parsed::Unparsed),

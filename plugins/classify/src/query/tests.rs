@@ -23,53 +23,26 @@ fn calls_are_told_from_other_parentheses() {
             "SELECT count(*), Sum(a), \"F\"(1), s.f(2), pg_catalog.now()",
             vec!["count", "sum", "F", "s.f", "pg_catalog.now"],
         ),
-        (
-            "SELECT coalesce(a, (b)), CAST(c AS numeric(3, 1)), d::varchar(10), e::s.t(3)",
-            vec![],
-        ),
-        (
-            "SELECT a FROM t WHERE a IN (1) AND (b) OR NOT (c) AND EXISTS (SELECT 1)",
-            vec![],
-        ),
+        ("SELECT coalesce(a, (b)), CAST(c AS numeric(3, 1)), d::varchar(10), e::s.t(3)", vec![]),
+        ("SELECT a FROM t WHERE a IN (1) AND (b) OR NOT (c) AND EXISTS (SELECT 1)", vec![]),
         (
             "SELECT left(a, 1), right(b, 1) FROM t LEFT JOIN (SELECT 1) x ON a LIKE (b) GROUP BY left(a, 1)",
             vec!["left", "right"],
         ),
-        (
-            "SELECT sum(a) FILTER (WHERE b) OVER (PARTITION BY c) FROM t",
-            vec!["sum"],
-        ),
+        ("SELECT sum(a) FILTER (WHERE b) OVER (PARTITION BY c) FROM t", vec!["sum"]),
         ("SELECT DISTINCT ON (a) f(b) FROM t", vec!["f"]),
-        (
-            "WITH r(n) AS (SELECT f(1)) SELECT g(n) FROM r AS x(n)",
-            vec!["f", "g"],
-        ),
-        (
-            "SELECT * FROM f(1) AS x(a, b), ROWS FROM (g(1), h(2)) WITH ORDINALITY",
-            vec!["f", "g", "h"],
-        ),
+        ("WITH r(n) AS (SELECT f(1)) SELECT g(n) FROM r AS x(n)", vec!["f", "g"]),
+        ("SELECT * FROM f(1) AS x(a, b), ROWS FROM (g(1), h(2)) WITH ORDINALITY", vec!["f", "g", "h"]),
         (
             "SELECT extract(year FROM f(a)), substring(a FROM g(b) FOR 2), position('a' IN h(b))",
             vec!["f", "g", "h"],
         ),
-        (
-            "SELECT a AT TIME ZONE f(b), CASE WHEN g(c) THEN h(d) ELSE i(e) END",
-            vec!["f", "g", "h", "i"],
-        ),
-        (
-            "SELECT interval(6) '1', timestamp(3) '2020-01-01', f (1)",
-            vec!["f"],
-        ),
-        (
-            "SELECT ARRAY[f(1)], a[g(2)], (h(3)).b, f(i(4))",
-            vec!["f", "g", "h", "i"],
-        ),
+        ("SELECT a AT TIME ZONE f(b), CASE WHEN g(c) THEN h(d) ELSE i(e) END", vec!["f", "g", "h", "i"]),
+        ("SELECT interval(6) '1', timestamp(3) '2020-01-01', f (1)", vec!["f"]),
+        ("SELECT ARRAY[f(1)], a[g(2)], (h(3)).b, f(i(4))", vec!["f", "g", "h", "i"]),
         ("SELECT 1 LIMIT f() OFFSET g()", vec!["f", "g"]),
         ("SELECT over(1), filter(2)", vec!["over", "filter"]),
-        (
-            "SELECT * FROM t TABLESAMPLE system(50) WHERE f(a)",
-            vec!["f"],
-        ),
+        ("SELECT * FROM t TABLESAMPLE system(50) WHERE f(a)", vec!["f"]),
     ] {
         assert_eq!(functions(text), expected, "{text}");
     }
@@ -91,32 +64,17 @@ fn relations_are_found_wherever_they_stand() {
             vec!["a", "b", "c", "d", "f"],
         ),
         ("TABLE a", vec!["a"]),
-        (
-            "SELECT 1 UNION TABLE a UNION (SELECT 2 FROM b)",
-            vec!["a", "b"],
-        ),
+        ("SELECT 1 UNION TABLE a UNION (SELECT 2 FROM b)", vec!["a", "b"]),
         (
             "SELECT (SELECT x FROM a WHERE EXISTS (SELECT 1 FROM b, c)) FROM d ORDER BY e, f",
             vec!["a", "b", "c", "d"],
         ),
-        (
-            "SELECT extract(year FROM x), trim(both FROM y), a IS DISTINCT FROM b FROM t",
-            vec!["t"],
-        ),
-        (
-            "SELECT * FROM (VALUES (1, a), (2, b)) v(x, y), t",
-            vec!["t"],
-        ),
+        ("SELECT extract(year FROM x), trim(both FROM y), a IS DISTINCT FROM b FROM t", vec!["t"]),
+        ("SELECT * FROM (VALUES (1, a), (2, b)) v(x, y), t", vec!["t"]),
         ("SELECT * FROM f(x), unnest(ARRAY[a, b]) u, t", vec!["t"]),
-        (
-            "SELECT 1 AS from, t.from FROM a GROUP BY b, c HAVING d LIMIT 1",
-            vec!["a"],
-        ),
+        ("SELECT 1 AS from, t.from FROM a GROUP BY b, c HAVING d LIMIT 1", vec!["a"]),
         ("INSERT INTO t (a, b) SELECT c, d FROM u", vec!["t", "u"]),
-        (
-            "UPDATE ONLY s.t SET a = 1, b = 2 FROM u, v WHERE c",
-            vec!["s.t", "u", "v"],
-        ),
+        ("UPDATE ONLY s.t SET a = 1, b = 2 FROM u, v WHERE c", vec!["s.t", "u", "v"]),
         ("DELETE FROM t USING u, v WHERE a", vec!["t", "u", "v"]),
     ] {
         assert_eq!(tables(text), expected, "{text}");
@@ -154,11 +112,7 @@ fn columns_named_like_statements_are_no_writes() {
         "SELECT count(update), (delete), f(insert, update) FROM t",
     ] {
         let query = of(text);
-        assert_eq!(
-            (query.writes, query.doubt, query.broken),
-            (None, None, None),
-            "{text}"
-        );
+        assert_eq!((query.writes, query.doubt, query.broken), (None, None, None), "{text}");
     }
 }
 
@@ -190,14 +144,7 @@ fn what_postgresql_refuses_is_not_vouched_for() {
     ] {
         assert!(of(text).doubt.is_some(), "{text}");
     }
-    for text in [
-        "SELECT (1",
-        "SELECT 1)",
-        "SELECT a[1)",
-        "SELECT 'a",
-        "SELECT \\",
-        "SELECT U&\"a\"(1)",
-    ] {
+    for text in ["SELECT (1", "SELECT 1)", "SELECT a[1)", "SELECT 'a", "SELECT \\", "SELECT U&\"a\"(1)"] {
         assert!(of(text).broken.is_some(), "{text}");
     }
 }
@@ -219,11 +166,7 @@ fn ordinary_queries_leave_no_doubt() {
         "SELECT FROM t",
     ] {
         let query = of(text);
-        assert_eq!(
-            (query.writes, query.doubt, query.broken),
-            (None, None, None),
-            "{text}"
-        );
+        assert_eq!((query.writes, query.doubt, query.broken), (None, None, None), "{text}");
     }
 }
 

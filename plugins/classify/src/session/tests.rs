@@ -21,11 +21,7 @@ fn of(text: &str) -> Verdict {
 #[track_caller]
 fn is(text: &str, kind: Kind, servers: Servers, name: &str, effects: Effects) {
     let verdict = of(text);
-    assert_eq!(
-        (verdict.kind, verdict.servers, verdict.effects),
-        (kind, servers, effects),
-        "{text}"
-    );
+    assert_eq!((verdict.kind, verdict.servers, verdict.effects), (kind, servers, effects), "{text}");
     assert_eq!(verdict.name.as_deref().unwrap_or(""), name, "{text}");
 }
 
@@ -46,31 +42,13 @@ fn a_parameter_goes_to_all_servers_under_its_name() {
         ("SET role = r", "role"),
         ("SET SESSION AUTHORIZATION u", "session_authorization"),
         ("SET XML OPTION DOCUMENT", "xmloption"),
-        (
-            "SET default_transaction_read_only = off",
-            "default_transaction_read_only",
-        ),
-        (
-            "SET default_transaction_isolation = 'repeatable read'",
-            "default_transaction_isolation",
-        ),
+        ("SET default_transaction_read_only = off", "default_transaction_read_only"),
+        ("SET default_transaction_isolation = 'repeatable read'", "default_transaction_isolation"),
     ] {
         is(text, Kind::Set, Servers::All, name, session);
     }
-    is(
-        "SET LOCAL work_mem = 1",
-        Kind::SetLocal,
-        Servers::All,
-        "work_mem",
-        E::WRITES,
-    );
-    is(
-        "SET LOCAL ROLE r",
-        Kind::SetLocal,
-        Servers::All,
-        "role",
-        E::WRITES,
-    );
+    is("SET LOCAL work_mem = 1", Kind::SetLocal, Servers::All, "work_mem", E::WRITES);
+    is("SET LOCAL ROLE r", Kind::SetLocal, Servers::All, "role", E::WRITES);
 }
 
 #[test]
@@ -92,20 +70,8 @@ fn what_a_standby_refuses_goes_to_the_primary() {
         "transaction_read_only",
         E::READ_ONLY,
     );
-    is(
-        "SET TRANSACTION READ WRITE",
-        Kind::SetLocal,
-        Servers::Primary,
-        "transaction",
-        write,
-    );
-    is(
-        "SET TRANSACTION READ ONLY",
-        Kind::SetLocal,
-        Servers::All,
-        "transaction",
-        E::READ_ONLY,
-    );
+    is("SET TRANSACTION READ WRITE", Kind::SetLocal, Servers::Primary, "transaction", write);
+    is("SET TRANSACTION READ ONLY", Kind::SetLocal, Servers::All, "transaction", E::READ_ONLY);
     is(
         "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
         Kind::SetLocal,
@@ -149,62 +115,20 @@ fn what_a_standby_refuses_goes_to_the_primary() {
         "default_transaction_read_only",
         write | E::SESSION_STATE,
     );
-    is(
-        "SET CONSTRAINTS ALL DEFERRED",
-        Kind::SetLocal,
-        Servers::Primary,
-        "",
-        E::WRITES,
-    );
-    is(
-        "SET TRANSACTION SNAPSHOT '1-1'",
-        Kind::SetLocal,
-        Servers::Primary,
-        "",
-        E::WRITES,
-    );
+    is("SET CONSTRAINTS ALL DEFERRED", Kind::SetLocal, Servers::Primary, "", E::WRITES);
+    is("SET TRANSACTION SNAPSHOT '1-1'", Kind::SetLocal, Servers::Primary, "", E::WRITES);
 }
 
 #[test]
 fn reset_show_and_discard() {
     let session = E::WRITES | E::SESSION_STATE;
-    is(
-        "RESET work_mem",
-        Kind::Reset,
-        Servers::All,
-        "work_mem",
-        session,
-    );
+    is("RESET work_mem", Kind::Reset, Servers::All, "work_mem", session);
     is("RESET ALL", Kind::Reset, Servers::All, "", session);
-    is(
-        "RESET TIME ZONE",
-        Kind::Reset,
-        Servers::All,
-        "timezone",
-        session,
-    );
-    is(
-        "RESET SESSION AUTHORIZATION",
-        Kind::Reset,
-        Servers::All,
-        "session_authorization",
-        session,
-    );
-    is(
-        "SHOW Work_Mem",
-        Kind::Show,
-        Servers::Any,
-        "work_mem",
-        E::empty(),
-    );
+    is("RESET TIME ZONE", Kind::Reset, Servers::All, "timezone", session);
+    is("RESET SESSION AUTHORIZATION", Kind::Reset, Servers::All, "session_authorization", session);
+    is("SHOW Work_Mem", Kind::Show, Servers::Any, "work_mem", E::empty());
     is("SHOW ALL", Kind::Show, Servers::Any, "", E::empty());
-    is(
-        "SHOW TRANSACTION ISOLATION LEVEL",
-        Kind::Show,
-        Servers::Any,
-        "transaction_isolation",
-        E::empty(),
-    );
+    is("SHOW TRANSACTION ISOLATION LEVEL", Kind::Show, Servers::Any, "transaction_isolation", E::empty());
     is("DISCARD ALL", Kind::Discard, Servers::All, "all", session);
 }
 
