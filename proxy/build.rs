@@ -1,6 +1,6 @@
-//! Puts the default plugins, and the one that `waypool demo` swaps in, into the
-//! program. `tools/build-plugins.sh` makes
-//! them; a build without them would be a proxy without rules, so it fails.
+//! Puts the default plugins into the program, and the one that `waypool demo`
+//! swaps in. `tools/build-plugins.sh` makes them; a build without them would be
+//! a proxy without rules, so it fails.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

@@ -23,9 +23,7 @@ pub fn form_of(wasm: &[u8]) -> Result<Form, EngineError> {
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(Form::Component),
         _ if wasmtime::Engine::detect_precompiled(wasm).is_some() => Err(EngineError::Precompiled),
         _ if wasm.trim_ascii_start().starts_with(b"(") => Err(EngineError::Text),
-        _ => Err(EngineError::NotWasm {
-            start: start_of(wasm),
-        }),
+        _ => Err(EngineError::NotWasm { start: start_of(wasm) }),
     }
 }
 

@@ -9,9 +9,7 @@ pub enum EngineError {
     )]
     NotWasm { start: String },
 
-    #[error(
-        "WebAssembly text: compile it to a binary first (`wasm-tools parse FILE -o FILE.wasm`)"
-    )]
+    #[error("WebAssembly text: compile it to a binary first (`wasm-tools parse FILE -o FILE.wasm`)")]
     Text,
 
     #[error(

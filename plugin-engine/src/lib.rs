@@ -72,9 +72,7 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
 
 /// Compiles a component to machine code, for [`wasmtime::component::Component::deserialize`].
 pub fn precompile(engine: &Engine, component: &[u8]) -> Result<Vec<u8>, EngineError> {
-    engine
-        .precompile_component(component)
-        .map_err(EngineError::Compile)
+    engine.precompile_component(component).map_err(EngineError::Compile)
 }
 
 /// Identifies what compiled code depends on besides the plugin: wasmtime's
@@ -88,10 +86,7 @@ pub fn fingerprint(engine: &Engine) -> String {
 }
 
 fn short_hex(digest: &[u8]) -> String {
-    digest[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The standard library's hashers give other values in other versions of Rust;

@@ -46,9 +46,6 @@ fn the_fingerprint_is_the_same_for_each_engine() {
 #[test]
 fn the_version_is_the_one_that_is_linked() {
     let lock = include_str!("../../Cargo.lock");
-    let linked = lock
-        .split("[[package]]")
-        .find(|package| package.contains("name = \"wasmtime\"\n"))
-        .unwrap();
+    let linked = lock.split("[[package]]").find(|package| package.contains("name = \"wasmtime\"\n")).unwrap();
     assert!(linked.contains(&format!("version = \"{WASMTIME_VERSION}\"")));
 }

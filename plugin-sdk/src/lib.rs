@@ -51,8 +51,8 @@ pub use bindings::shared::waypool::plugin::host::{
     FunctionFact, Level, RelationFact, RelationFacts, Volatility,
 };
 pub use bindings::shared::waypool::plugin::types::{
-    Decision, Depends, Edit, Effects, Kind, Node, NodeRole, Plan, Refusal, Servers, SessionInfo,
-    Transaction, Value, Verdict,
+    Decision, Depends, Edit, Effects, Kind, Node, NodeRole, Plan, Refusal, Servers, SessionInfo, Transaction,
+    Value, Verdict,
 };
 pub use roles::{Balancer, Classifier, Host, Plugin, Rewriter, SessionState, Statement};
 

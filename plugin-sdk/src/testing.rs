@@ -89,9 +89,7 @@ impl Host for FakeHost {
 
     fn relation_fact(&self, schema: Option<&str>, name: &str) -> RelationFact {
         self.note_question(schema, name);
-        let found = matching(&self.relations, schema, name)
-            .copied()
-            .reduce(|all, one| all | one);
+        let found = matching(&self.relations, schema, name).copied().reduce(|all, one| all | one);
         match found {
             Some(facts) => RelationFact::Found(facts),
             None if self.unknown_by_default => RelationFact::Unknown,

@@ -1,8 +1,6 @@
 //! Short ways to make the contract's types.
 
-use crate::{
-    Decision, Depends, Effects, Kind, Plan, Refusal, Servers, SessionState, Transaction, Verdict,
-};
+use crate::{Decision, Depends, Effects, Kind, Plan, Refusal, Servers, SessionState, Transaction, Verdict};
 
 impl Verdict {
     /// The answer when in doubt: it may write, so the primary, and nothing is
@@ -36,11 +34,7 @@ impl Decision {
 impl Plan {
     /// Refuses the statement with an error of this SQLSTATE.
     pub fn reject(sqlstate: impl Into<String>, message: impl Into<String>) -> Self {
-        Plan::Reject(Refusal {
-            sqlstate: sqlstate.into(),
-            message: message.into(),
-            hint: None,
-        })
+        Plan::Reject(Refusal { sqlstate: sqlstate.into(), message: message.into(), hint: None })
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::auth::hba::Rules;
 use crate::auth::server::Credentials;
 use crate::auth::{Secret, Users};
-use crate::cluster::{Backend, Cluster};
+use crate::cluster::{Backend, Cluster, Timing};
 use crate::config::{self, Config, ConfigErrors, SslMode};
 use crate::plugin::{OnError, Options, Origin, PluginError, PluginHost, PluginSource, Role};
 use crate::pool::{Limits, Pool, Target};
@@ -29,6 +29,8 @@ pub struct Proxy {
     /// By number of the backend.
     pub pools: Vec<Arc<Pool>>,
     pub plugins: Arc<PluginHost>,
+    /// What the configuration says about each plugin.
+    pub policies: Arc<ArcSwap<config::Plugins>>,
     pub cancels: Arc<cancel::Registry>,
     /// Worker threads.
     pub workers: usize,
@@ -106,6 +108,7 @@ impl Proxy {
             expire: config.relcache_expire,
         });
         Ok(Arc::new(Proxy {
+            policies: Arc::new(ArcSwap::from_pointee(config.plugins.clone())),
             config: ArcSwap::from_pointee(config),
             access: ArcSwap::from_pointee(access),
             cluster,
@@ -136,6 +139,12 @@ impl Proxy {
                 self.plugins.swap(&source, "reload")?;
             }
         }
+        for ((backend, pool), new) in self.cluster.backends.iter().zip(&self.pools).zip(&config.backends) {
+            backend.set_weight(new.weight);
+            pool.set_limits(limits(&config, new));
+        }
+        self.policies.store(Arc::new(config.plugins.clone()));
+        self.cluster.set_timing(Timing::of(&config));
         self.access.store(Arc::new(access));
         self.config.store(Arc::new(config));
         Ok(())
@@ -177,16 +186,19 @@ fn pool(config: &Config, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError
     let target = Target {
         backend: backend.clone(),
         connector: tls::Connector::new(mode, &roots)?,
-        connect_timeout: config.connect_timeout,
     };
-    let limits = Limits {
+    Ok(Pool::new(target, limits(config, &backend.config)))
+}
+
+fn limits(config: &Config, backend: &config::Backend) -> Limits {
+    Limits {
         per_group: config.default_pool_size,
-        in_all: backend.config.max_connections.unwrap_or(usize::MAX),
+        in_all: backend.max_connections.unwrap_or(usize::MAX),
         queue_timeout: config.query_wait_timeout,
+        connect_timeout: config.connect_timeout,
         keep: config.connection_cache,
         life_time: config.connection_life_time,
-    };
-    Ok(Pool::new(target, limits))
+    }
 }
 
 fn check_credentials(config: &Config) -> Result<Credentials, SetupError> {

@@ -176,7 +176,7 @@ fn assignment(line: &str) -> Option<(String, String)> {
 }
 
 /// The program under test.
-pub(crate) fn waypool() -> PathBuf {
+pub fn waypool() -> PathBuf {
     let path = match std::env::var_os("WAYPOOL_BIN") {
         Some(path) => PathBuf::from(path),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/waypool"),

@@ -6,11 +6,17 @@ use waypool_sandbox::Cluster;
 
 /// A primary and a standby which log every statement: one pair for all tests of
 /// a program, for tests that do not disturb each other. Use a [`Database`] of
-/// your own on them. The sandbox's guardian removes them when the program ends.
+/// your own on them. A commit waits until the standby has replayed it: what was
+/// written can be read anywhere. The sandbox's guardian removes the servers when
+/// the program ends.
 pub fn primary_and_standby() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
-        let builder = Cluster::builder().standbys(1).setting("log_statement", "all");
+        let builder = Cluster::builder()
+            .standbys(1)
+            .setting("log_statement", "all")
+            .setting("synchronous_standby_names", "server1")
+            .setting("synchronous_commit", "remote_apply");
         builder.start().unwrap_or_else(|error| panic!("{error}"))
     })
 }

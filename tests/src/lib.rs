@@ -22,10 +22,11 @@ mod clients;
 mod database;
 mod program;
 mod proxy;
+pub mod raw;
 mod wait;
 pub mod wire;
 
-pub use builder::Builder;
+pub use builder::{Builder, waypool};
 pub use clients::{client, client_with_messages, connect, psql, psql_error, psql_in, run_async};
 pub use database::{Database, primary_and_standby};
 pub use program::{Finished, program, python, run};

@@ -61,3 +61,87 @@ fn copy_takes_rows_in_and_gives_them_out() {
     assert_eq!(database.ask(0, "SELECT count(*) FROM t"), "20000");
     proxy.stop();
 }
+
+#[test]
+fn answers_become_variables() {
+    let proxy = proxy();
+    let script = "
+        SELECT 41 AS n, 'it''s' AS s \\gset
+        SELECT :n + 1, :'s';
+        SELECT 'SELECT ' || n FROM generate_series(1, 3) AS n \\gexec
+        \\set n 7
+        SELECT :n \\g
+    ";
+    assert_eq!(psql_in(&proxy, "postgres", script), "42|it's\n1\n2\n3\n7");
+    proxy.stop();
+}
+
+#[test]
+fn a_query_is_watched_until_it_fails() {
+    let proxy = proxy();
+    let database = Database::create("psql_watch", "CREATE SEQUENCE s");
+    let mut psql = program(&proxy, "psql");
+    psql.args(["-XAtq", "-d", database.name, "-f", "-"]);
+    let text = "SELECT 12 / (4 - nextval('s')) \\watch 0.01\nSELECT 'goes on'";
+    let watched = run(&mut psql, text);
+    assert!(watched.stderr.contains("division by zero"), "{watched}");
+    let answers: Vec<&str> = watched.stdout.lines().filter(|line| !line.is_empty()).collect();
+    assert!(answers.ends_with(&["4", "6", "12", "goes on"]), "{watched}");
+    proxy.stop();
+}
+
+#[test]
+fn psql_hears_its_own_notification() {
+    let proxy = proxy();
+    let heard = psql_in(&proxy, "postgres", "LISTEN news;\nNOTIFY news, 'hello';\nUNLISTEN news;\n");
+    assert!(heard.contains("Asynchronous notification \"news\" with payload \"hello\" received"), "{heard}");
+    proxy.stop();
+}
+
+#[test]
+fn psql_describes_objects() {
+    let proxy = proxy();
+    let database = Database::create(
+        "psql_describe",
+        "CREATE TABLE parent (id int PRIMARY KEY, note text DEFAULT 'x');
+         CREATE TABLE child (id int REFERENCES parent, CHECK (id > 0));
+         CREATE VIEW seen AS SELECT * FROM parent;
+         CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql AS 'SELECT 2 * $1';",
+    );
+    let script = "\\d parent\n\\d+ child\n\\dt\n\\dv\n\\df twice\n\\dn\n\\du\n\\sf twice\n";
+    let describe = |port: u16| {
+        let mut psql = program(&proxy, "psql");
+        psql.args(["-Xq", "-v", "ON_ERROR_STOP=1", "-d", database.name, "-f", "-"]);
+        run(psql.env("PGPORT", port.to_string()), script).ok()
+    };
+    let described = describe(proxy.port());
+    assert_eq!(described, describe(database.cluster.primary().port()));
+    assert!(described.contains("child_id_fkey"), "{described}");
+    proxy.stop();
+}
+
+#[test]
+fn errors_look_as_they_do_without_a_proxy() {
+    let proxy = proxy();
+    let database = Database::create("psql_errors", "CREATE TABLE t (n int PRIMARY KEY)");
+    let complaint = |port: u16, sql: &str| {
+        let mut psql = program(&proxy, "psql");
+        psql.env("PGPORT", port.to_string());
+        psql.args(["-XAtq", "-v", "VERBOSITY=verbose", "-d", database.name, "-c", sql]);
+        run(&mut psql, "").error()
+    };
+    let mistakes = [
+        "SELCT 1",
+        "SELECT * FROM missing",
+        "SELECT nothing FROM t",
+        "INSERT INTO t VALUES (1), (1)",
+        "SELECT 1; SELECT 1 / 0; SELECT 2",
+        "SELECT 'unterminated",
+        "DO $$ BEGIN RAISE EXCEPTION 'own' USING ERRCODE = 'P4242', HINT = 'a hint', DETAIL = 'a detail'; END $$",
+    ];
+    for sql in mistakes {
+        let direct = complaint(database.cluster.primary().port(), sql);
+        assert_eq!(complaint(proxy.port(), sql), direct, "{sql}");
+    }
+    proxy.stop();
+}

@@ -9,9 +9,8 @@ use std::hint::black_box;
 
 use serde::Deserialize;
 use waypool_plugin_sdk::{
-    Balancer, Classifier, Decision, Depends, Edit, Effects, FunctionFact, Host, Kind, Level, Node,
-    Plan, Plugin, RelationFact, Rewriter, Servers, SessionInfo, SessionState, Statement, Value,
-    Verdict, export,
+    Balancer, Classifier, Decision, Depends, Edit, Effects, FunctionFact, Host, Kind, Level, Node, Plan,
+    Plugin, RelationFact, Rewriter, Servers, SessionInfo, SessionState, Statement, Value, Verdict, export,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -49,12 +48,7 @@ impl Plugin for Hostile {
         if config.trap_in_init {
             panic!("init was told to trap");
         }
-        Ok(Hostile {
-            config,
-            calls: 0,
-            nodes: Vec::new(),
-            ballast: Vec::new(),
-        })
+        Ok(Hostile { config, calls: 0, nodes: Vec::new(), ballast: Vec::new() })
     }
 }
 
@@ -94,16 +88,11 @@ impl Classifier for Hostile {
         host.log(Level::Debug, text);
         let function = host.function_fact(None, "f");
         let relation = host.relation_fact(Some("s"), "r");
-        let known = !matches!(function, FunctionFact::Unknown)
-            && !matches!(relation, RelationFact::Unknown);
+        let known = !matches!(function, FunctionFact::Unknown) && !matches!(relation, RelationFact::Unknown);
         Verdict {
             depends: Depends::Shape,
             kind: Kind::Select,
-            servers: if known {
-                Servers::Any
-            } else {
-                Servers::Primary
-            },
+            servers: if known { Servers::Any } else { Servers::Primary },
             effects: Effects::SESSION_STATE | Effects::LOCKS,
             name: Some("name".to_owned()),
             tables: vec![database.to_owned()],
@@ -147,13 +136,7 @@ impl Balancer for Hostile {
 impl Rewriter for Hostile {
     fn rewrite(&mut self, text: &str, _database: &str, _host: &dyn Host) -> Plan {
         self.obey(text);
-        let edit = |start, end| {
-            Plan::Edit(vec![Edit {
-                start,
-                end,
-                value: Value::StatementTimestamp,
-            }])
-        };
+        let edit = |start, end| Plan::Edit(vec![Edit { start, end, value: Value::StatementTimestamp }]);
         match text {
             "refuse" => Plan::reject("42501", "was told to refuse"),
             "bad sqlstate" => Plan::reject("oops", "was told to refuse"),

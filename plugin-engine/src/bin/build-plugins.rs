@@ -25,20 +25,13 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args_os().skip(1);
-    let out = PathBuf::from(
-        arguments
-            .next()
-            .ok_or("usage: build-plugins OUT_DIR NAME=CORE.wasm …")?,
-    );
+    let out = PathBuf::from(arguments.next().ok_or("usage: build-plugins OUT_DIR NAME=CORE.wasm …")?);
     fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
     let engine = engine(1)?;
     for argument in arguments {
-        let argument = argument
-            .into_string()
-            .map_err(|_| "arguments have to be UTF-8")?;
-        let (name, core) = argument
-            .split_once('=')
-            .ok_or_else(|| format!("{argument}: expected NAME=CORE.wasm"))?;
+        let argument = argument.into_string().map_err(|_| "arguments have to be UTF-8")?;
+        let (name, core) =
+            argument.split_once('=').ok_or_else(|| format!("{argument}: expected NAME=CORE.wasm"))?;
         build(&engine, &out, name, Path::new(core)).map_err(|error| format!("{core}: {error}"))?;
     }
     Ok(())
@@ -61,20 +54,13 @@ fn build(engine: &Engine, out: &Path, name: &str, core: &Path) -> Result<(), Box
     write_if_changed(&component_file, &component)?;
     write_if_changed(&code_file, &code)?;
     write_if_changed(&stamp_file, stamp.as_bytes())?;
-    println!(
-        "{name}: component {} KiB, compiled {} KiB",
-        component.len() / 1024,
-        code.len() / 1024
-    );
+    println!("{name}: component {} KiB, compiled {} KiB", component.len() / 1024, code.len() / 1024);
     Ok(())
 }
 
 /// What both outputs follow from.
 fn stamp(engine: &Engine, core: &[u8]) -> String {
-    let digest: String = Sha256::digest(core)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest: String = Sha256::digest(core).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{digest} {}\n", fingerprint(engine))
 }
 

@@ -156,10 +156,8 @@ fn trivia(text: &[u8], mut at: usize) -> Option<usize> {
 /// Behind a word; a word of one letter may be the prefix of a string.
 #[inline(always)]
 fn word(text: &[u8], start: usize) -> Option<usize> {
-    let mut end = start + 1;
-    while end < text.len() && continues_ascii_word(text[end]) {
-        end += 1;
-    }
+    let rest = text[start + 1..].iter();
+    let end = start + 1 + rest.take_while(|&&byte| continues_ascii_word(byte)).count();
     match byte(text, end) {
         b'\'' | b'&' if end == start + 1 => prefix(text, start, end),
         _ => Some(end),

@@ -39,10 +39,6 @@ fn an_unknown_key_is_named() {
 #[test]
 fn values_are_decoded() {
     let config = decode::<Config>(r#"{"limit":3,"names":["a"]}"#);
-    let expected = Config {
-        limit: 3,
-        names: vec!["a".into()],
-        ..Config::default()
-    };
+    let expected = Config { limit: 3, names: vec!["a".into()], ..Config::default() };
     assert_eq!(config, Ok(expected));
 }

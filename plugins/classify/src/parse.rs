@@ -5,6 +5,7 @@
 //! one that writes nothing.
 
 /// What the grammar says of a text.
+#[cfg_attr(not(feature = "parser"), allow(dead_code))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// One query that changes no data

@@ -74,8 +74,8 @@ pub fn answer(command: Command, proxy: &Proxy, home: usize, out: &mut Vec<u8>) {
 }
 
 fn node(cluster: &Cluster, backend: &Backend, home: usize) -> Vec<String> {
-    let total: f64 = cluster.backends.iter().map(|backend| backend.config.weight).sum();
-    let weight = if total > 0.0 { backend.config.weight / total } else { 0.0 };
+    let total: f64 = cluster.backends.iter().map(|backend| backend.weight()).sum();
+    let weight = if total > 0.0 { backend.weight() / total } else { 0.0 };
     let replication = backend.replication().filter(|_| !cluster.is_primary(backend.id));
     let column = |of: fn(&Replication) -> &String| replication.as_ref().map(of).cloned().unwrap_or_default();
     vec![

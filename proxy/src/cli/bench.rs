@@ -10,6 +10,7 @@ use crate::proxy;
 use crate::routing::facts::{Facts, Lookup};
 use crate::routing::{Database, Router, SessionState, classify};
 use anyhow::{Context, anyhow};
+use arc_swap::ArcSwap;
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::path::Path;
@@ -48,7 +49,8 @@ pub fn bench() -> anyhow::Result<()> {
         facts.learn_relation(table, RelationFacts::empty());
     }
     let database = Database { number: 0, name: DATABASE.into(), facts };
-    let router = RefCell::new(Router::new(cluster, host, config.plugins.clone(), config.statement_cache_size));
+    let policies = Arc::new(ArcSwap::from_pointee(config.plugins.clone()));
+    let router = RefCell::new(Router::new(cluster, host, policies, config.statement_cache_size));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 
     println!("| what | pgbench's SELECT ({} bytes) | a join ({} bytes) |", PGBENCH.len(), JOIN.len());

@@ -45,6 +45,8 @@ pub struct Backend {
     pub id: usize,
     pub config: config::Backend,
     pub counters: Counters,
+    /// `weight`, as bits: a reload changes it.
+    weight: AtomicU64,
     role: AtomicU8,
     status: AtomicU8,
     /// A session failed on it and the monitor has not looked since.
@@ -65,6 +67,7 @@ impl Backend {
     pub fn new(id: usize, config: config::Backend) -> Self {
         Backend {
             id,
+            weight: AtomicU64::new(config.weight.to_bits()),
             config,
             counters: Counters::default(),
             role: AtomicU8::new(Role::Unknown as u8),
@@ -80,6 +83,15 @@ impl Backend {
 
     pub fn address(&self) -> Address<'_> {
         Address(&self.config)
+    }
+
+    /// Share of the reads, relative to the others.
+    pub fn weight(&self) -> f64 {
+        f64::from_bits(self.weight.load(Ordering::Relaxed))
+    }
+
+    pub fn set_weight(&self, weight: f64) {
+        self.weight.store(weight.to_bits(), Ordering::Relaxed);
     }
 
     pub fn role(&self) -> Role {
@@ -125,6 +137,9 @@ impl Backend {
 
     /// Returns whether this is news.
     pub(super) fn suspect(&self) -> bool {
+        if !self.config.flag.allow_to_failover {
+            return false;
+        }
         let news = !self.suspected.swap(true, Ordering::AcqRel) && self.is_up();
         self.look.notify_one();
         news

@@ -11,8 +11,10 @@ mod tests;
 pub use backend::{Backend, Role};
 
 use crate::config::{ClusteringMode, Config};
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 const NO_PRIMARY: usize = usize::MAX;
@@ -28,6 +30,31 @@ pub struct Cluster {
     epoch: AtomicU64,
     /// Told after each change.
     pub changed: Notify,
+    /// How often the monitors look; a reload changes it.
+    timing: ArcSwap<Timing>,
+}
+
+/// What the configuration says about looking after servers.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// `sr_check_period`
+    pub period: Duration,
+    /// `health_check_period`: for a server that is down.
+    pub retry: Duration,
+    /// `connect_timeout`: for one look.
+    pub timeout: Duration,
+    pub delay_threshold: Option<u64>,
+}
+
+impl Timing {
+    pub fn of(config: &Config) -> Self {
+        Timing {
+            period: config.sr_check_period,
+            retry: config.health_check_period,
+            timeout: config.connect_timeout,
+            delay_threshold: config.delay_threshold,
+        }
+    }
 }
 
 impl Cluster {
@@ -44,7 +71,21 @@ impl Cluster {
             primary: AtomicUsize::new(NO_PRIMARY),
             epoch: AtomicU64::new(1),
             changed: Notify::new(),
+            timing: ArcSwap::from_pointee(Timing::of(config)),
         }
+    }
+
+    pub fn timing(&self) -> Arc<Timing> {
+        self.timing.load_full()
+    }
+
+    /// A reload: weights may have changed as well.
+    pub fn set_timing(&self, timing: Timing) {
+        self.timing.store(Arc::new(timing));
+        for backend in &self.backends {
+            backend.look.notify_one();
+        }
+        self.publish();
     }
 
     pub fn epoch(&self) -> u64 {

@@ -12,7 +12,6 @@ use crate::config::{ClusteringMode, Config};
 use crate::pool::{Identity, Pool, ServerConn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 /// What one look at a server costs: role, and how far its WAL is.
 const LOOK: &str = "SELECT pg_catalog.pg_is_in_recovery()::text, CASE WHEN pg_catalog.pg_is_in_recovery() \
@@ -27,19 +26,10 @@ pub struct Monitor {
     pool: Arc<Pool>,
     identity: Arc<Identity>,
     credentials: Credentials,
-    timing: Timing,
     /// Kept between looks.
     conn: Option<ServerConn>,
     /// Where the primary's WAL was when it was last looked at.
     primary_lsn: Arc<AtomicU64>,
-}
-
-#[derive(Debug, Clone)]
-struct Timing {
-    period: Duration,
-    retry: Duration,
-    timeout: Duration,
-    delay_threshold: Option<u64>,
 }
 
 /// One monitor for each server.
@@ -56,19 +46,12 @@ pub fn monitors(
         database: config.sr_check_database.as_str().into(),
         parameters: vec![("application_name".into(), "waypool monitor".into())],
     });
-    let timing = Timing {
-        period: config.sr_check_period,
-        retry: config.health_check_period,
-        timeout: config.connect_timeout,
-        delay_threshold: config.delay_threshold,
-    };
     let of = |(backend, pool): (&Arc<Backend>, &Arc<Pool>)| Monitor {
         cluster: cluster.clone(),
         backend: backend.clone(),
         pool: pool.clone(),
         identity: identity.clone(),
         credentials: credentials.clone(),
-        timing: timing.clone(),
         conn: None,
         primary_lsn: primary_lsn.clone(),
     };
@@ -86,7 +69,8 @@ impl Monitor {
     pub async fn run(mut self) {
         loop {
             let up = self.look().await;
-            let pause = if up { self.timing.period } else { self.timing.retry };
+            let timing = self.cluster.timing();
+            let pause = if up { timing.period } else { timing.retry };
             self.pool.close_expired();
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -97,7 +81,7 @@ impl Monitor {
 
     /// One look at the server; whether it is up.
     pub async fn look(&mut self) -> bool {
-        match tokio::time::timeout(self.timing.timeout, self.ask()).await {
+        match tokio::time::timeout(self.cluster.timing().timeout, self.ask()).await {
             Ok(Ok(seen)) => {
                 self.found_up(&seen);
                 true
@@ -137,7 +121,7 @@ impl Monitor {
         };
         let was = self.backend.status();
         let changed = self.backend.set(Status::Up, role);
-        let lag_changed = self.backend.set_lag(lag, self.timing.delay_threshold);
+        let lag_changed = self.backend.set_lag(lag, self.cluster.timing().delay_threshold);
         if was != Status::Up {
             tracing::info!(backend = self.backend.id, address = %self.backend.address(), %role, "server is up");
         }
@@ -152,6 +136,10 @@ impl Monitor {
     fn found_down(&mut self, why: &str) -> bool {
         self.conn = None;
         let was = self.backend.status();
+        if !self.backend.config.flag.allow_to_failover && was == Status::Up {
+            tracing::warn!(backend = self.backend.id, "server does not answer, and stays in use (DISALLOW_TO_FAILOVER): {why}");
+            return false;
+        }
         let changed = self.backend.set(Status::Down, Role::Unknown);
         if was != Status::Down {
             tracing::warn!(backend = self.backend.id, address = %self.backend.address(), "server is down: {why}");

@@ -1,6 +1,6 @@
 //! What changes between two configurations, by what it takes to apply it.
 
-use super::model::{Config, ListenTls};
+use super::model::{Backend, Config, ListenTls};
 
 /// The keys whose values differ, by their names in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,19 +31,21 @@ pub(super) fn between(old: &Config, new: &Config) -> Difference {
     let mut difference = compare!(old, new,
         restart:
             port listen_addresses unix_socket_directories unix_socket_permissions
-            worker_threads backend_clustering_mode,
+            worker_threads backend_clustering_mode pool_mode
+            sr_check_user sr_check_password sr_check_database
+            relcache_size relcache_expire statement_cache_size,
         reload:
-            max_client_conn pool_mode default_pool_size query_wait_timeout
+            max_client_conn default_pool_size query_wait_timeout
             reset_query_list connection_cache connection_life_time
             authentication_timeout connect_timeout client_idle_limit
-            sr_check_period sr_check_user sr_check_password sr_check_database
-            health_check_period delay_threshold
-            relcache_size relcache_expire statement_cache_size
+            sr_check_period health_check_period delay_threshold
             hba auth_file users log_min_messages log_format,
         elsewhere: source backends ssl plugins
     );
     difference.reload.extend(ssl(old, new));
-    difference.reload.extend(backends(old, new));
+    let (restart, reload) = backends(old, new);
+    difference.restart.extend(restart);
+    difference.reload.extend(reload);
     difference.reload.extend(plugins(old, new));
     difference
 }
@@ -70,26 +72,31 @@ fn ssl(old: &Config, new: &Config) -> Vec<String> {
         .collect()
 }
 
-/// Servers are known by their number: their place in the file, from 0.
-fn backends(old: &Config, new: &Config) -> Vec<String> {
-    let count = old.backends.len().max(new.backends.len());
-    (0..count)
-        .filter_map(|id| match (old.backends.get(id), new.backends.get(id)) {
-            (Some(before), Some(after)) if before == after => None,
-            (Some(_), Some(after)) => {
-                Some(format!("backend {id} ({}:{})", after.hostname, after.port))
+/// Servers are known by their number: their place in the file, from 0. What
+/// needs a restart, and what does not: weight and limit.
+fn backends(old: &Config, new: &Config) -> (Vec<String>, Vec<String>) {
+    let (mut restart, mut reload) = (Vec::new(), Vec::new());
+    for id in 0..old.backends.len().max(new.backends.len()) {
+        match (old.backends.get(id), new.backends.get(id)) {
+            (Some(before), Some(after)) if before != after => {
+                let same = Backend {
+                    weight: after.weight,
+                    max_connections: after.max_connections,
+                    ..before.clone()
+                };
+                let needs = if same == *after { &mut reload } else { &mut restart };
+                needs.push(format!("backend {id} ({}:{})", after.hostname, after.port));
             }
-            (None, Some(added)) => Some(format!(
-                "backend {id} ({}:{}), added",
-                added.hostname, added.port
-            )),
-            (Some(gone), None) => Some(format!(
-                "backend {id} ({}:{}), removed",
-                gone.hostname, gone.port
-            )),
-            (None, None) => None,
-        })
-        .collect()
+            (None, Some(added)) => {
+                restart.push(format!("backend {id} ({}:{}), added", added.hostname, added.port));
+            }
+            (Some(gone), None) => {
+                restart.push(format!("backend {id} ({}:{}), removed", gone.hostname, gone.port));
+            }
+            _ => {}
+        }
+    }
+    (restart, reload)
 }
 
 fn plugins(old: &Config, new: &Config) -> Vec<String> {

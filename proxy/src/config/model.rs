@@ -26,7 +26,7 @@ pub struct Config {
     pub unix_socket_directories: Vec<PathBuf>,
     /// File mode of the Unix sockets, such as `0o777`.
     pub unix_socket_permissions: u32,
-    /// `None`: one for each processor.
+    /// `None`: one for every four processors.
     pub worker_threads: Option<usize>,
     /// More clients than this are refused with SQLSTATE 53300.
     pub max_client_conn: usize,

@@ -31,8 +31,8 @@ impl CodeCache {
             .create(folder)
             .map_err(|error| format!("cannot make the folder {shown}: {error}"))?;
         // Not the target of a symbolic link, which someone else might move.
-        let folder = fs::canonicalize(folder)
-            .map_err(|error| format!("cannot find the folder {shown}: {error}"))?;
+        let folder =
+            fs::canonicalize(folder).map_err(|error| format!("cannot find the folder {shown}: {error}"))?;
         let meta = fs::symlink_metadata(&folder)
             .map_err(|error| format!("cannot look at the folder {shown}: {error}"))?;
         let us = rustix::process::geteuid().as_raw();
@@ -45,10 +45,7 @@ impl CodeCache {
         if meta.mode() & 0o077 != 0 {
             return Err(format!("{shown} is open to other users: chmod 700 {shown}"));
         }
-        Ok(CodeCache {
-            folder,
-            fingerprint,
-        })
+        Ok(CodeCache { folder, fingerprint })
     }
 
     /// The code compiled from the module with this digest, if it is here and
@@ -69,19 +66,13 @@ impl CodeCache {
         static DRAFTS: AtomicU32 = AtomicU32::new(0);
         let (process, draft) = (std::process::id(), DRAFTS.fetch_add(1, Relaxed));
         let draft = path.with_extension(format!("{process}-{draft}.new"));
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         file.write_all(code)?;
         file.write_all(Sha256::digest(code).as_slice())?;
         fs::rename(&draft, &path)
     }
 
     fn path(&self, sha256: &str) -> PathBuf {
-        self.folder
-            .join(format!("{sha256}-{}.cwasm", self.fingerprint))
+        self.folder.join(format!("{sha256}-{}.cwasm", self.fingerprint))
     }
 }

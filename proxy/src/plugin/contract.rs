@@ -315,9 +315,7 @@ impl Plan {
 
 fn check_sqlstate(sqlstate: &str) -> Result<(), String> {
     let fits = sqlstate.len() == 5
-        && sqlstate
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+        && sqlstate.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
     if fits {
         return Ok(());
     }

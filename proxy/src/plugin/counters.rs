@@ -90,11 +90,7 @@ impl Counters {
             malformed: fault(Fault::Malformed),
             starts: fault(Fault::Start),
             overruled: self.overruled.load(Relaxed),
-            own: self
-                .own
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            own: self.own.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 }

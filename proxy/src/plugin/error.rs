@@ -12,31 +12,17 @@ use super::source::{OnError, Role};
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
     #[error("plugin \"{name}\": cannot read {}: {error}", path.display())]
-    Read {
-        name: String,
-        path: PathBuf,
-        error: std::io::Error,
-    },
+    Read { name: String, path: PathBuf, error: std::io::Error },
 
     #[error("plugin \"{name}\" ({origin}): {error}")]
-    Form {
-        name: String,
-        origin: String,
-        error: EngineError,
-    },
+    Form { name: String, origin: String, error: EngineError },
 
     #[error(
         "plugin \"{name}\" ({origin}) does not export {interface}, so it cannot be a {role}; \
          it exports: {exports}. Export the role with waypool_plugin_sdk::export!, \
          or give the plugin another role"
     )]
-    MissingExport {
-        name: String,
-        origin: String,
-        role: Role,
-        interface: String,
-        exports: String,
-    },
+    MissingExport { name: String, origin: String, role: Role, interface: String, exports: String },
 
     #[error(
         "plugin \"{name}\" ({origin}) does not fit the contract waypool:plugin@{}: {detail}. \
@@ -44,37 +30,19 @@ pub enum PluginError {
          waypool:plugin/host and nothing else",
         super::contract::VERSION
     )]
-    Contract {
-        name: String,
-        origin: String,
-        detail: String,
-    },
+    Contract { name: String, origin: String, detail: String },
 
     #[error("plugin \"{name}\" ({origin}) refuses its configuration: {message}")]
-    Configuration {
-        name: String,
-        origin: String,
-        message: String,
-    },
+    Configuration { name: String, origin: String, message: String },
 
     #[error("plugin \"{name}\" ({origin}) fails when it is tried out: {error}")]
-    Probe {
-        name: String,
-        origin: String,
-        error: CallError,
-    },
+    Probe { name: String, origin: String, error: CallError },
 
     #[error("no {0} is configured, and Waypool cannot route without one")]
     NoPlugin(Role),
 
-    #[error(
-        "plugins \"{first}\" and \"{second}\" are both {role}s: there is one plugin for each role"
-    )]
-    TwoPlugins {
-        role: Role,
-        first: String,
-        second: String,
-    },
+    #[error("plugins \"{first}\" and \"{second}\" are both {role}s: there is one plugin for each role")]
+    TwoPlugins { role: Role, first: String, second: String },
 
     #[error("there is no earlier {0} to go back to")]
     NothingEarlier(Role),
@@ -133,13 +101,7 @@ pub struct CallError {
 
 impl fmt::Display for CallError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let CallError {
-            plugin,
-            role,
-            fault,
-            message,
-            ..
-        } = self;
+        let CallError { plugin, role, fault, message, .. } = self;
         write!(formatter, "{role} \"{plugin}\" failed ({fault}): {message}")
     }
 }

@@ -1,8 +1,6 @@
 //! The functions that a plugin exports for each role.
 
-use wasmtime::component::{
-    ComponentExportIndex, ComponentNamedList, Func, Instance, Lift, Lower, TypedFunc,
-};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Func, Instance, Lift, Lower, TypedFunc};
 use wasmtime::{AsContextMut, Store};
 
 use super::contract::{
@@ -25,21 +23,13 @@ pub(super) trait Exports: Sized {
 
 /// Finds `lifecycle.init` and checks its type.
 pub(super) fn bind_init(store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Func> {
-    let interface = interface(
-        store,
-        instance,
-        &format!("waypool:plugin/lifecycle@{VERSION}"),
-    )?;
+    let interface = interface(store, instance, &format!("waypool:plugin/lifecycle@{VERSION}"))?;
     let init = function::<(&str,), (InitAnswer,)>(store, instance, &interface, "init")?;
     Ok(*init.func())
 }
 
 /// Calls what [`bind_init`] found.
-pub(super) fn init(
-    store: &mut Store<Guest>,
-    init: Func,
-    config: &str,
-) -> wasmtime::Result<InitAnswer> {
+pub(super) fn init(store: &mut Store<Guest>, init: Func, config: &str) -> wasmtime::Result<InitAnswer> {
     // SAFETY: `bind_init` checked these types; only the lifetime differs.
     let init = unsafe { TypedFunc::<(&str,), (InitAnswer,)>::new_unchecked(init) };
     Ok(init.call(store, (config,))?.0)
@@ -94,8 +84,7 @@ impl Classifier {
         database: &str,
     ) -> wasmtime::Result<Verdict> {
         // SAFETY: `bind` checked these types; only the lifetime differs.
-        let classify =
-            unsafe { TypedFunc::<TextParams<'_>, (Verdict,)>::new_unchecked(self.classify) };
+        let classify = unsafe { TypedFunc::<TextParams<'_>, (Verdict,)>::new_unchecked(self.classify) };
         Ok(classify.call(store, (text, database))?.0)
     }
 }
@@ -106,9 +95,7 @@ impl Exports for Classifier {
     fn bind(store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self> {
         let own = interface(store, instance, &Self::ROLE.interface())?;
         let classify = function::<TextParams<'_>, (Verdict,)>(store, instance, &own, "classify")?;
-        Ok(Classifier {
-            classify: *classify.func(),
-        })
+        Ok(Classifier { classify: *classify.func() })
     }
 
     fn probe(&self, store: &mut Store<Guest>) -> wasmtime::Result<()> {
@@ -130,11 +117,7 @@ pub(super) struct Balancer {
 }
 
 impl Balancer {
-    pub fn topology(
-        &self,
-        store: impl AsContextMut<Data = Guest>,
-        nodes: &[Node],
-    ) -> wasmtime::Result<()> {
+    pub fn topology(&self, store: impl AsContextMut<Data = Guest>, nodes: &[Node]) -> wasmtime::Result<()> {
         // SAFETY: `bind` checked these types; only the lifetime differs.
         let topology = unsafe { TypedFunc::<(&[Node],), ()>::new_unchecked(self.topology) };
         topology.call(store, (nodes,))
@@ -158,11 +141,7 @@ impl Balancer {
         statement: Statement,
         state: SessionState,
     ) -> wasmtime::Result<Decision> {
-        let Statement {
-            kind,
-            servers,
-            effects,
-        } = statement;
+        let Statement { kind, servers, effects } = statement;
         let params = (
             kind,
             servers,
@@ -183,8 +162,7 @@ impl Exports for Balancer {
     fn bind(store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self> {
         let own = interface(store, instance, &Self::ROLE.interface())?;
         let topology = function::<(&[Node],), ()>(store, instance, &own, "topology")?;
-        let session_start =
-            function::<(&SessionInfo, u64), (u32,)>(store, instance, &own, "session-start")?;
+        let session_start = function::<(&SessionInfo, u64), (u32,)>(store, instance, &own, "session-start")?;
         Ok(Balancer {
             topology: *topology.func(),
             session_start: *session_start.func(),
@@ -193,24 +171,13 @@ impl Exports for Balancer {
     }
 
     fn probe(&self, store: &mut Store<Guest>) -> wasmtime::Result<()> {
-        let node = |id, role| Node {
-            id,
-            role,
-            usable: true,
-            weight: 1.0,
-            lag_bytes: 0,
-            lag_micros: 0,
-        };
+        let node = |id, role| Node { id, role, usable: true, weight: 1.0, lag_bytes: 0, lag_micros: 0 };
         let session = SessionInfo {
             database: "postgres".to_owned(),
             user: "postgres".to_owned(),
             application_name: String::new(),
         };
-        let statement = Statement {
-            kind: Kind::Select,
-            servers: Servers::Any,
-            effects: Effects::NONE,
-        };
+        let statement = Statement { kind: Kind::Select, servers: Servers::Any, effects: Effects::NONE };
         let state = |home| SessionState {
             transaction: Transaction::Idle,
             transaction_memory: 0,
@@ -220,10 +187,7 @@ impl Exports for Balancer {
         };
         // Alone first: a cluster may have lost all its standbys.
         self.topology(&mut *store, &[node(0, NodeRole::Primary)])?;
-        self.topology(
-            &mut *store,
-            &[node(0, NodeRole::Primary), node(1, NodeRole::Standby)],
-        )?;
+        self.topology(&mut *store, &[node(0, NodeRole::Primary), node(1, NodeRole::Standby)])?;
         let home = self.session_start(&mut *store, &session, 0)?;
         self.route(store, statement, state(home)).map(drop)
     }
@@ -257,9 +221,7 @@ impl Exports for Rewriter {
     fn bind(store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self> {
         let own = interface(store, instance, &Self::ROLE.interface())?;
         let rewrite = function::<TextParams<'_>, (Plan,)>(store, instance, &own, "rewrite")?;
-        Ok(Rewriter {
-            rewrite: *rewrite.func(),
-        })
+        Ok(Rewriter { rewrite: *rewrite.func() })
     }
 
     fn probe(&self, store: &mut Store<Guest>) -> wasmtime::Result<()> {

@@ -32,12 +32,6 @@ impl FactSource for NoFacts {
 /// A fact that a plugin asked for and that was not known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FactKey {
-    Function {
-        schema: Option<String>,
-        name: String,
-    },
-    Relation {
-        schema: Option<String>,
-        name: String,
-    },
+    Function { schema: Option<String>, name: String },
+    Relation { schema: Option<String>, name: String },
 }

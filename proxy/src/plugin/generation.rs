@@ -44,9 +44,7 @@ impl Plugin {
     /// It comes into use; its probation begins.
     pub fn begin_probation(&self) {
         self.record.failures_in_a_row.store(0, Relaxed);
-        self.record
-            .calls_before
-            .store(self.counters.calls(), Relaxed);
+        self.record.calls_before.store(self.counters.calls(), Relaxed);
     }
 
     /// It is new, and has not proven itself yet.
@@ -66,10 +64,7 @@ impl Plugin {
 
     /// Returns how many there have been in a row.
     pub fn note_failure(&self) -> u32 {
-        self.record
-            .failures_in_a_row
-            .fetch_add(1, Relaxed)
-            .saturating_add(1)
+        self.record.failures_in_a_row.fetch_add(1, Relaxed).saturating_add(1)
     }
 }
 
@@ -114,18 +109,8 @@ pub(super) struct Generation {
 
 impl Generation {
     /// The first one.
-    pub fn new(
-        classifier: Arc<Plugin>,
-        balancer: Arc<Plugin>,
-        rewriter: Option<Arc<Plugin>>,
-    ) -> Self {
-        Generation {
-            number: 1,
-            classifier,
-            balancer,
-            rewriter,
-            since: [1; 3],
-        }
+    pub fn new(classifier: Arc<Plugin>, balancer: Arc<Plugin>, rewriter: Option<Arc<Plugin>>) -> Self {
+        Generation { number: 1, classifier, balancer, rewriter, since: [1; 3] }
     }
 
     pub fn get(&self, role: Role) -> Option<&Arc<Plugin>> {
@@ -154,10 +139,7 @@ impl Generation {
 
     /// The next generation, without a rewriter.
     pub fn without_rewriter(&self) -> Self {
-        Generation {
-            rewriter: None,
-            ..self.next(Role::Rewriter)
-        }
+        Generation { rewriter: None, ..self.next(Role::Rewriter) }
     }
 
     fn next(&self, changing: Role) -> Self {

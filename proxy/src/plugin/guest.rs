@@ -31,18 +31,8 @@ pub(super) struct Guest {
 
 impl Guest {
     pub fn new(plugin: Arc<Plugin>) -> Self {
-        let memory = Memory {
-            limit: plugin.memory_limit,
-            used: 0,
-            refused: false,
-        };
-        Guest {
-            plugin,
-            memory,
-            facts: None,
-            missing: Vec::new(),
-            last_words: None,
-        }
+        let memory = Memory { limit: plugin.memory_limit, used: 0, refused: false };
+        Guest { plugin, memory, facts: None, missing: Vec::new(), last_words: None }
     }
 
     fn facts(&self) -> Option<&dyn FactSource> {
@@ -128,28 +118,20 @@ impl ResourceLimiter for Memory {
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     let mut host = linker.instance(&format!("waypool:plugin/host@{VERSION}"))?;
-    host.func_wrap(
-        "log",
-        |store: StoreContextMut<'_, Guest>, (level, message): (Level, String)| {
-            log(store, level, message);
-            Ok(())
-        },
-    )?;
-    host.func_wrap(
-        "count",
-        |store: StoreContextMut<'_, Guest>, (name, delta): (String, u64)| {
-            store.data().plugin.counters.add_own(name, delta);
-            Ok(())
-        },
-    )?;
-    host.func_wrap(
-        "find-function",
-        |store: StoreContextMut<'_, Guest>, name| Ok((find_function(store, name),)),
-    )?;
-    host.func_wrap(
-        "find-relation",
-        |store: StoreContextMut<'_, Guest>, name| Ok((find_relation(store, name),)),
-    )?;
+    host.func_wrap("log", |store: StoreContextMut<'_, Guest>, (level, message): (Level, String)| {
+        log(store, level, message);
+        Ok(())
+    })?;
+    host.func_wrap("count", |store: StoreContextMut<'_, Guest>, (name, delta): (String, u64)| {
+        store.data().plugin.counters.add_own(name, delta);
+        Ok(())
+    })?;
+    host.func_wrap("find-function", |store: StoreContextMut<'_, Guest>, name| {
+        Ok((find_function(store, name),))
+    })?;
+    host.func_wrap("find-relation", |store: StoreContextMut<'_, Guest>, name| {
+        Ok((find_relation(store, name),))
+    })?;
     Ok(linker)
 }
 

@@ -69,18 +69,13 @@ impl PluginHost {
     /// has to be compiled.
     pub fn new(sources: Vec<PluginSource>, options: Options) -> Result<Arc<Self>, PluginError> {
         let engine = waypool_plugin_engine::engine(instances(options.workers))?;
-        let linker =
-            guest::linker(&engine).map_err(waypool_plugin_engine::EngineError::Settings)?;
+        let linker = guest::linker(&engine).map_err(waypool_plugin_engine::EngineError::Settings)?;
         let cache = options.code_cache.and_then(|folder| {
             CodeCache::open(&folder, waypool_plugin_engine::fingerprint(&engine))
                 .inspect_err(|error| tracing::warn!("compiled plugins are not kept: {error}"))
                 .ok()
         });
-        let loader = Loader {
-            engine: &engine,
-            linker: &linker,
-            cache: cache.as_ref(),
-        };
+        let loader = Loader { engine: &engine, linker: &linker, cache: cache.as_ref() };
 
         let mut loaded: [Option<Arc<Plugin>>; 3] = [None, None, None];
         for source in &sources {
@@ -163,9 +158,7 @@ impl PluginHost {
         let mut changes = self.lock();
         let current = self.current.load_full();
         let wanted = changes.earlier[role.index()].take();
-        let next = wanted
-            .ok_or(PluginError::NothingEarlier(role))?
-            .put_into(&current);
+        let next = wanted.ok_or(PluginError::NothingEarlier(role))?.put_into(&current);
         let earlier = Earlier::of(&current, role);
         Ok(self.publish(next, &mut changes, role, Some(earlier), why))
     }
@@ -178,13 +171,7 @@ impl PluginHost {
         let mut changes = self.lock();
         let current = self.current.load_full();
         let earlier = Earlier::of(&current, role);
-        Ok(self.publish(
-            current.without_rewriter(),
-            &mut changes,
-            role,
-            Some(earlier),
-            why,
-        ))
+        Ok(self.publish(current.without_rewriter(), &mut changes, role, Some(earlier), why))
     }
 
     /// Routing did something else than the plugin of this role answered.
@@ -223,10 +210,7 @@ impl PluginHost {
         let role = plugin.role;
         let mut changes = self.lock();
         let current = self.current.load_full();
-        if !current
-            .get(role)
-            .is_some_and(|used| Arc::ptr_eq(used, plugin))
-        {
+        if !current.get(role).is_some_and(|used| Arc::ptr_eq(used, plugin)) {
             return;
         }
         let Some(earlier) = changes.earlier[role.index()].take() else {
@@ -263,11 +247,7 @@ impl PluginHost {
     }
 
     fn loader(&self) -> Loader<'_> {
-        Loader {
-            engine: &self.engine,
-            linker: &self.linker,
-            cache: self.cache.as_ref(),
-        }
+        Loader { engine: &self.engine, linker: &self.linker, cache: self.cache.as_ref() }
     }
 
     /// A new version counts on where the old one of the same name stopped.
@@ -308,9 +288,7 @@ impl Changes {
             generation: generation.number,
             role,
             name: plugin.map(|plugin| Arc::clone(&plugin.name)),
-            sha256: plugin
-                .map(|plugin| plugin.sha256.clone())
-                .unwrap_or_default(),
+            sha256: plugin.map(|plugin| plugin.sha256.clone()).unwrap_or_default(),
             when: SystemTime::now(),
             why: why.to_owned(),
         });
@@ -343,11 +321,7 @@ struct Loader<'h> {
 }
 
 impl Loader<'_> {
-    fn plugin(
-        &self,
-        source: &PluginSource,
-        counters: Arc<Counters>,
-    ) -> Result<Arc<Plugin>, PluginError> {
+    fn plugin(&self, source: &PluginSource, counters: Arc<Counters>) -> Result<Arc<Plugin>, PluginError> {
         let Loaded { component, sha256 } = load(self.engine, self.cache, source)?;
         check_role(self.engine, &component, source)?;
         let code = self
@@ -378,42 +352,24 @@ impl Loader<'_> {
 }
 
 /// A missing role is the commonest mistake, and gets a message of its own.
-fn check_role(
-    engine: &Engine,
-    component: &Component,
-    source: &PluginSource,
-) -> Result<(), PluginError> {
+fn check_role(engine: &Engine, component: &Component, source: &PluginSource) -> Result<(), PluginError> {
     let interface = source.role.interface();
-    if component
-        .get_export_index(None, interface.as_str())
-        .is_some()
-    {
+    if component.get_export_index(None, interface.as_str()).is_some() {
         return Ok(());
     }
     let component_type = component.component_type();
-    let exports: Vec<&str> = component_type
-        .exports(engine)
-        .map(|(name, _)| name)
-        .collect();
+    let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
     Err(PluginError::MissingExport {
         name: source.name.clone(),
         origin: source.origin.to_string(),
         role: source.role,
         interface,
-        exports: if exports.is_empty() {
-            "nothing".to_owned()
-        } else {
-            exports.join(", ")
-        },
+        exports: if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") },
     })
 }
 
 fn contract(source: &PluginSource, detail: String) -> PluginError {
-    PluginError::Contract {
-        name: source.name.clone(),
-        origin: source.origin.to_string(),
-        detail,
-    }
+    PluginError::Contract { name: source.name.clone(), origin: source.origin.to_string(), detail }
 }
 
 /// One instance, one call of each export: a plugin that fails here never
@@ -421,19 +377,13 @@ fn contract(source: &PluginSource, detail: String) -> PluginError {
 fn try_out<X: Exports>(plugin: &Arc<Plugin>, source: &PluginSource) -> Result<(), PluginError> {
     let name = || source.name.clone();
     let origin = || source.origin.to_string();
-    let probed = Instance::<X>::start(plugin)
-        .and_then(|mut instance| instance.probe().map_err(StartError::Failed));
+    let probed =
+        Instance::<X>::start(plugin).and_then(|mut instance| instance.probe().map_err(StartError::Failed));
     probed.map_err(|error| match error {
         StartError::Contract(detail) => contract(source, detail),
-        StartError::Refused(message) => PluginError::Configuration {
-            name: name(),
-            origin: origin(),
-            message,
-        },
-        StartError::Failed(error) => PluginError::Probe {
-            name: name(),
-            origin: origin(),
-            error,
-        },
+        StartError::Refused(message) => {
+            PluginError::Configuration { name: name(), origin: origin(), message }
+        }
+        StartError::Failed(error) => PluginError::Probe { name: name(), origin: origin(), error },
     })
 }

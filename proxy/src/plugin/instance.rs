@@ -43,8 +43,8 @@ impl<X: Exports> Instance<X> {
             .code
             .instantiate(&mut store)
             .map_err(|error| StartError::Failed(describe(&error, store.data())))?;
-        let exports = X::bind(&mut store, &instance)
-            .map_err(|error| StartError::Contract(format!("{error:#}")))?;
+        let exports =
+            X::bind(&mut store, &instance).map_err(|error| StartError::Contract(format!("{error:#}")))?;
         let init = exports::bind_init(&mut store, &instance)
             .map_err(|error| StartError::Contract(format!("{error:#}")))?;
         exports::init(&mut store, init, &plugin.config_json)
@@ -54,19 +54,13 @@ impl<X: Exports> Instance<X> {
         // What `init` needed is needed again by the next instance.
         let used = store.data().memory.used;
         let soft_limit = (plugin.memory_limit / 4 * 3).max(used);
-        Ok(Instance {
-            store,
-            exports,
-            soft_limit,
-        })
+        Ok(Instance { store, exports, soft_limit })
     }
 
     /// Tries each export once, before the plugin is published.
     pub fn probe(&mut self) -> Result<(), CallError> {
         self.store.set_epoch_deadline(ticker::ticks(START_DEADLINE));
-        self.exports
-            .probe(&mut self.store)
-            .map_err(|error| describe(&error, self.store.data()))
+        self.exports.probe(&mut self.store).map_err(|error| describe(&error, self.store.data()))
     }
 
     /// One call. After an error the instance must not be used again.
@@ -115,10 +109,7 @@ impl StartError {
             StartError::Contract(detail) => detail,
             StartError::Refused(message) => format!("it refuses its configuration: {message}"),
             StartError::Failed(error) => {
-                return CallError {
-                    fault: Fault::Start,
-                    ..error
-                };
+                return CallError { fault: Fault::Start, ..error };
             }
         };
         CallError {
@@ -138,14 +129,10 @@ fn describe(error: &wasmtime::Error, guest: &Guest) -> CallError {
     let plugin = &guest.plugin;
     let trap = error.downcast_ref::<Trap>();
     let (fault, what) = match trap {
-        _ if guest.memory.refused => (
-            Fault::Memory,
-            format!("it needs more than its {} bytes", plugin.memory_limit),
-        ),
-        Some(Trap::Interrupt) => (
-            Fault::Deadline,
-            format!("it took longer than {:?}", plugin.deadline),
-        ),
+        _ if guest.memory.refused => {
+            (Fault::Memory, format!("it needs more than its {} bytes", plugin.memory_limit))
+        }
+        Some(Trap::Interrupt) => (Fault::Deadline, format!("it took longer than {:?}", plugin.deadline)),
         Some(trap) => (Fault::Trap, trap.to_string()),
         None => (Fault::Malformed, error.root_cause().to_string()),
     };
@@ -153,9 +140,7 @@ fn describe(error: &wasmtime::Error, guest: &Guest) -> CallError {
         Some(words) => format!("{what}; its last words: {words}"),
         None => what,
     };
-    let backtrace = error
-        .downcast_ref::<WasmBacktrace>()
-        .map(ToString::to_string);
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
     CallError {
         plugin: Arc::clone(&plugin.name),
         role: plugin.role,

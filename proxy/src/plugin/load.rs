@@ -24,18 +24,12 @@ pub(super) fn load(
     cache: Option<&CodeCache>,
     source: &PluginSource,
 ) -> Result<Loaded, PluginError> {
-    let in_form = |error| PluginError::Form {
-        name: source.name.clone(),
-        origin: source.origin.to_string(),
-        error,
-    };
+    let in_form =
+        |error| PluginError::Form { name: source.name.clone(), origin: source.origin.to_string(), error };
     match &source.origin {
         Origin::Embedded { wasm, precompiled } => {
             let component = embedded(engine, wasm, precompiled).map_err(in_form)?;
-            Ok(Loaded {
-                component,
-                sha256: sha256(wasm),
-            })
+            Ok(Loaded { component, sha256: sha256(wasm) })
         }
         Origin::File(path) => {
             let wasm = fs::read(path).map_err(|error| PluginError::Read {
@@ -98,8 +92,5 @@ fn from_file(
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

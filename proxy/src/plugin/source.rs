@@ -50,10 +50,7 @@ pub enum OnError {
 pub enum Origin {
     /// Inside this program. `precompiled` may be empty or made for another
     /// machine: then `wasm` is compiled.
-    Embedded {
-        wasm: &'static [u8],
-        precompiled: &'static [u8],
-    },
+    Embedded { wasm: &'static [u8], precompiled: &'static [u8] },
     /// A component, or a core module that wit-bindgen made.
     File(PathBuf),
 }

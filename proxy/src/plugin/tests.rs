@@ -11,23 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::contract::{
-    Effects, FunctionFact, Kind, Node, NodeRole, RelationFact, RelationFacts, Servers,
-    SessionState, Statement, Transaction, Volatility,
+    Effects, FunctionFact, Kind, Node, NodeRole, RelationFact, RelationFacts, Servers, SessionState,
+    Statement, Transaction, Volatility,
 };
 use super::*;
 
 /// What `tools/build-plugins.sh` made.
 fn built(file: &str) -> PathBuf {
-    let folder = std::env::var_os("WAYPOOL_PLUGINS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("WAYPOOL_PLUGINS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins"), PathBuf::from);
     let path = folder.join(file);
-    assert!(
-        path.exists(),
-        "{}: run tools/build-plugins.sh first",
-        path.display()
-    );
+    assert!(path.exists(), "{}: run tools/build-plugins.sh first", path.display());
     path
 }
 
@@ -37,7 +31,8 @@ fn hostile(role: Role, config_json: &str) -> PluginSource {
         name: format!("hostile-{role}"),
         origin: Origin::File(built("hostile.wasm")),
         config_json: config_json.to_owned(),
-        deadline: Duration::from_millis(20),
+        // Real time: a busy machine must not look like a loop.
+        deadline: Duration::from_millis(500),
         memory_limit: 16 << 20,
         on_error: OnError::Reject,
         allow_writes_on_standby: false,
@@ -45,22 +40,14 @@ fn hostile(role: Role, config_json: &str) -> PluginSource {
 }
 
 fn all_hostile(config_json: &str) -> Vec<PluginSource> {
-    Role::ALL
-        .into_iter()
-        .map(|role| hostile(role, config_json))
-        .collect()
+    Role::ALL.into_iter().map(|role| hostile(role, config_json)).collect()
 }
 
 /// Compiled once for all tests of a run, and for the next run.
 fn options() -> Options {
-    let cache = std::env::temp_dir().join(format!(
-        "waypool-test-code-{}",
-        rustix::process::geteuid().as_raw()
-    ));
-    Options {
-        workers: 4,
-        code_cache: Some(cache),
-    }
+    let cache =
+        std::env::temp_dir().join(format!("waypool-test-code-{}", rustix::process::geteuid().as_raw()));
+    Options { workers: 4, code_cache: Some(cache) }
 }
 
 fn host() -> Arc<PluginHost> {
@@ -73,47 +60,22 @@ fn worker() -> PluginWorker {
 
 /// A classifier's reason for a harmless statement: "mark M call N".
 fn reason(worker: &mut PluginWorker) -> String {
-    worker
-        .classify("harmless", "db", &NoFacts)
-        .unwrap()
-        .verdict
-        .reason
+    worker.classify("harmless", "db", &NoFacts).unwrap().verdict.reason
 }
 
 fn nodes(count: u32) -> Vec<Node> {
     let role = |id| {
-        if id == 0 {
-            NodeRole::Primary
-        } else {
-            NodeRole::Standby
-        }
+        if id == 0 { NodeRole::Primary } else { NodeRole::Standby }
     };
-    let node = |id| Node {
-        id,
-        role: role(id),
-        usable: true,
-        weight: 1.0,
-        lag_bytes: 7,
-        lag_micros: 0,
-    };
+    let node = |id| Node { id, role: role(id), usable: true, weight: 1.0, lag_bytes: 7, lag_micros: 0 };
     (0..count).map(node).collect()
 }
 
-const READ: Statement = Statement {
-    kind: Kind::Select,
-    servers: Servers::Any,
-    effects: Effects::NONE,
-};
+const READ: Statement = Statement { kind: Kind::Select, servers: Servers::Any, effects: Effects::NONE };
 
 /// `random` says what the hostile balancer does; 0 is harmless.
 fn state(random: u64) -> SessionState {
-    SessionState {
-        transaction: Transaction::Open,
-        transaction_memory: 0,
-        session_memory: 0,
-        home: 5,
-        random,
-    }
+    SessionState { transaction: Transaction::Open, transaction_memory: 0, session_memory: 0, home: 5, random }
 }
 
 struct Known;

@@ -85,15 +85,10 @@ impl PluginWorker {
     ) -> Result<Classified, CallError> {
         self.follow_swaps();
         let slot = &mut self.classifier;
-        let (verdict, missing) = slot.ask(&self.host, facts, |classifier, store| {
-            classifier.classify(store, text, database)
-        })?;
+        let (verdict, missing) =
+            slot.ask(&self.host, facts, |classifier, store| classifier.classify(store, text, database))?;
         let generation = self.generation.since(Role::Classifier);
-        Ok(Classified {
-            verdict,
-            missing,
-            generation,
-        })
+        Ok(Classified { verdict, missing, generation })
     }
 
     /// Is the text sent as it is? Without a rewriter, always.
@@ -106,20 +101,11 @@ impl PluginWorker {
         self.follow_swaps();
         let generation = self.generation.since(Role::Rewriter);
         let Some(slot) = &mut self.rewriter else {
-            return Ok(Rewritten {
-                plan: Plan::Keep,
-                missing: Vec::new(),
-                generation,
-            });
+            return Ok(Rewritten { plan: Plan::Keep, missing: Vec::new(), generation });
         };
-        let (plan, missing) = slot.ask(&self.host, facts, |rewriter, store| {
-            rewriter.rewrite(store, text, database)
-        })?;
-        Ok(Rewritten {
-            plan,
-            missing,
-            generation,
-        })
+        let (plan, missing) =
+            slot.ask(&self.host, facts, |rewriter, store| rewriter.rewrite(store, text, database))?;
+        Ok(Rewritten { plan, missing, generation })
     }
 
     /// Tells the balancer of the servers, if `epoch` is another than the last
@@ -148,11 +134,7 @@ impl PluginWorker {
 
     /// Where one statement goes. Called for every statement.
     #[inline]
-    pub fn route(
-        &mut self,
-        statement: Statement,
-        state: SessionState,
-    ) -> Result<Decision, CallError> {
+    pub fn route(&mut self, statement: Statement, state: SessionState) -> Result<Decision, CallError> {
         self.follow_swaps();
         self.call_balancer(|balancer, store| balancer.route(store, statement, state))
     }
@@ -164,8 +146,7 @@ impl PluginWorker {
     ) -> Result<R, CallError> {
         let nodes = &self.topology.nodes;
         let tell = |balancer: &Balancer, store: &mut Store<Guest>| balancer.topology(store, nodes);
-        self.balancer
-            .run(&self.host, tell, |instance| instance.call(call))
+        self.balancer.run(&self.host, tell, |instance| instance.call(call))
     }
 
     /// Takes over what has been swapped since the last call.
@@ -199,11 +180,7 @@ struct Slot<X> {
 
 impl<X: Exports> Slot<X> {
     fn new(plugin: &Arc<Plugin>) -> Self {
-        Slot {
-            plugin: Arc::clone(plugin),
-            instance: None,
-            calls: plugin.counters.call_counter(),
-        }
+        Slot { plugin: Arc::clone(plugin), instance: None, calls: plugin.counters.call_counter() }
     }
 
     fn is_alive(&self) -> bool {

@@ -25,7 +25,6 @@ pub struct Target {
     pub backend: Arc<Backend>,
     /// `None`: no TLS to this server.
     pub connector: Option<tls::Connector>,
-    pub connect_timeout: Duration,
 }
 
 /// What a login yields.
@@ -82,13 +81,13 @@ impl ConnectError {
     }
 }
 
-/// Connects and logs in, within the target's `connect_timeout`.
+/// Connects and logs in within `limit`.
 pub(super) async fn connect(
     target: &Target,
     identity: &Identity,
     credentials: &Credentials,
+    limit: Duration,
 ) -> Result<Parts, ConnectError> {
-    let limit = target.connect_timeout;
     let attempt = async {
         let stream = open(target).await?;
         login(stream, identity, credentials).await
@@ -134,7 +133,7 @@ async fn open(target: &Target) -> Result<Stream, ConnectError> {
 
 /// A CancelRequest on a connection of its own. Returns when the server has
 /// closed it, which it does after it has signalled the process.
-pub async fn cancel(target: &Target, pid: u32, key: &[u8]) -> Result<(), ConnectError> {
+pub(super) async fn cancel(target: &Target, pid: u32, key: &[u8], limit: Duration) -> Result<(), ConnectError> {
     let attempt = async {
         let mut stream = open(target).await?;
         let mut request = Outbox::default();
@@ -143,7 +142,6 @@ pub async fn cancel(target: &Target, pid: u32, key: &[u8]) -> Result<(), Connect
         let _ = stream.read(&mut [0; 1]).await;
         Ok(())
     };
-    let limit = target.connect_timeout;
     tokio::time::timeout(limit, attempt).await.unwrap_or(Err(ConnectError::Timeout(limit)))
 }
 

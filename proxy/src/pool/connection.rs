@@ -31,7 +31,8 @@ pub struct ServerConn {
     pub status: TransactionStatus,
     pub identity: Arc<Identity>,
     pub(super) idle_since: Instant,
-    /// The socket failed: there is nobody to say goodbye to.
+    /// The socket failed, or the server may be in the middle of a message:
+    /// then a goodbye would be taken for the rest of it.
     pub broken: bool,
     slot: Slot,
 }

@@ -75,8 +75,13 @@ impl Pool {
             queue::Grant::Kept(conn) => return Ok(*conn),
             queue::Grant::Slot(slot) => slot,
         };
-        let parts = connect::connect(&self.target, identity, credentials).await?;
+        let parts = connect::connect(&self.target, identity, credentials, self.connect_timeout()).await?;
         Ok(ServerConn::new(parts, identity.clone(), slot))
+    }
+
+    /// Sends a cancel request to the server. Returns when it has signalled the process.
+    pub async fn cancel(&self, pid: u32, key: &[u8]) -> Result<(), ConnectError> {
+        connect::cancel(&self.target, pid, key, self.connect_timeout()).await
     }
 
     /// A connection of the proxy's own (monitor, catalog look-ups): new,
@@ -86,7 +91,7 @@ impl Pool {
         identity: &Arc<Identity>,
         credentials: &Credentials,
     ) -> Result<ServerConn, ConnectError> {
-        let parts = connect::connect(&self.target, identity, credentials).await?;
+        let parts = connect::connect(&self.target, identity, credentials, self.connect_timeout()).await?;
         Ok(ServerConn::new(parts, identity.clone(), queue::Slot::unlimited(self)))
     }
 }

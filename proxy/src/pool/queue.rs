@@ -15,6 +15,8 @@ pub struct Limits {
     /// In all, to this server (`max_connections` of the backend).
     pub in_all: usize,
     pub queue_timeout: Option<Duration>,
+    /// For one attempt to connect, login included.
+    pub connect_timeout: Duration,
     /// `connection_cache`
     pub keep: bool,
     /// `connection_life_time`: kept connections are closed after this long.
@@ -25,15 +27,15 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Pool {
     pub target: Target,
-    limits: Limits,
     inner: Mutex<Inner>,
 }
 
 /// Connections of one user to one database share a limit.
 type GroupKey = (Arc<str>, Arc<str>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
+    limits: Limits,
     groups: HashMap<GroupKey, Group>,
     /// Connections open or being opened, of all groups.
     open: usize,
@@ -75,12 +77,22 @@ fn key_of(identity: &Identity) -> GroupKey {
 
 impl Pool {
     pub fn new(target: Target, limits: Limits) -> Arc<Self> {
-        Arc::new(Pool { target, limits, inner: Mutex::default() })
+        let inner = Inner { limits, groups: HashMap::new(), open: 0, waiters: VecDeque::new() };
+        Arc::new(Pool { target, inner: Mutex::new(inner) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing in here panics half-way through a change.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// New limits hold from now on; connections above them go when they become free.
+    pub fn set_limits(&self, limits: Limits) {
+        self.lock().limits = limits;
+    }
+
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.lock().limits.connect_timeout
     }
 
     pub(super) async fn acquire(self: &Arc<Self>, identity: &Arc<Identity>) -> Result<Grant, CheckoutError> {
@@ -93,7 +105,8 @@ impl Pool {
                 Attempt::Wait(waiting) => break waiting,
             }
         };
-        let Some(limit) = self.limits.queue_timeout else {
+        let queue_timeout = self.lock().limits.queue_timeout;
+        let Some(limit) = queue_timeout else {
             return waiting.await.map_err(|_| CheckoutError::QueueTimeout(Duration::MAX));
         };
         match tokio::time::timeout(limit, waiting).await {
@@ -111,11 +124,11 @@ impl Pool {
             if let Some(at) = group.idle.iter().rposition(|conn| *conn.identity == **identity) {
                 return Attempt::Granted(Grant::Kept(Box::new(group.idle.remove(at))));
             }
-            if group.open >= self.limits.per_group && !group.idle.is_empty() {
+            if group.open >= inner.limits.per_group && !group.idle.is_empty() {
                 return Attempt::Evict(Box::new(group.idle.remove(0)));
             }
-            if group.open < self.limits.per_group {
-                if inner.open < self.limits.in_all {
+            if group.open < inner.limits.per_group {
+                if inner.open < inner.limits.in_all {
                     group.open += 1;
                     inner.open += 1;
                     return Attempt::Granted(Grant::Slot(Slot { pool: self.clone(), key: Some(key) }));
@@ -134,7 +147,8 @@ impl Pool {
     /// Takes a quiet connection back: for the first who waits, or to be kept.
     pub(super) fn put_back(&self, conn: ServerConn) {
         let mut conn = Some(Box::new(conn));
-        let inner = &mut *self.lock();
+        let mut guard = self.lock();
+        let inner = &mut *guard;
         inner.waiters.retain(|waiter| !waiter.grant.is_closed());
         while let Some(waited_for) = conn.take() {
             let fits = |waiter: &Waiter| *waiter.identity == *waited_for.identity;
@@ -150,24 +164,35 @@ impl Pool {
                 conn = Some(returned);
             }
         }
-        let keep = self.limits.keep && inner.waiters.is_empty();
-        if let Some(conn) = conn.take_if(|_| keep) {
-            inner.groups.entry(key_of(&conn.identity)).or_default().idle.push(*conn);
+        let Some(conn) = conn else {
+            return;
+        };
+        let group = inner.groups.entry(key_of(&conn.identity)).or_default();
+        // The limits may have been lowered meanwhile.
+        let within = group.open <= inner.limits.per_group && inner.open <= inner.limits.in_all;
+        if inner.limits.keep && inner.waiters.is_empty() && within {
+            group.idle.push(*conn);
+            return;
         }
-        // What is left in `conn` is closed when the lock is gone, and makes
-        // room for a waiter with another identity.
+        // Dropped when the lock is gone: that makes room for a waiter with
+        // another identity.
+        drop(guard);
+        drop(conn);
     }
 
     /// Closes connections that were kept for too long. Called now and then.
     pub fn close_expired(&self) {
-        let Some(life_time) = self.limits.life_time else {
+        let mut expired = Vec::new();
+        let mut inner = self.lock();
+        let Some(life_time) = inner.limits.life_time else {
             return;
         };
         let now = Instant::now();
-        let mut expired = Vec::new();
-        for group in self.lock().groups.values_mut() {
+        for group in inner.groups.values_mut() {
             expired.extend(group.idle.extract_if(.., |conn| now.duration_since(conn.idle_since) >= life_time));
         }
+        drop(inner);
+        drop(expired);
     }
 
     /// Closes every kept connection: its server failed, or the proxy ends.
@@ -194,10 +219,10 @@ impl Pool {
                 inner_ref.groups.remove(key);
             }
         }
-        while inner_ref.open < self.limits.in_all {
-            let groups = &inner_ref.groups;
+        while inner_ref.open < inner_ref.limits.in_all {
+            let (groups, per_group) = (&inner_ref.groups, inner_ref.limits.per_group);
             let has_room = |waiter: &Waiter| {
-                groups.get(&key_of(&waiter.identity)).is_none_or(|group| group.open < self.limits.per_group)
+                groups.get(&key_of(&waiter.identity)).is_none_or(|group| group.open < per_group)
             };
             let Some(waiter) =
                 inner_ref.waiters.iter().position(has_room).and_then(|at| inner_ref.waiters.remove(at))

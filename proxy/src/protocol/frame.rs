@@ -57,7 +57,8 @@ impl Frame {
             return Ok(None);
         };
         let len = u32::from_be_bytes([a, b, c, d]) as usize;
-        if len < 4 || len - 4 > limit {
+        // The length field itself is compared, as `pq_getmessage` does.
+        if len < 4 || len > limit {
             return Err(FrameError::InvalidLength);
         }
         Ok(Some(Frame { tag, len: len + 1 }))

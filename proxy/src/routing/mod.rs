@@ -15,6 +15,7 @@ use crate::config::{self, OnError};
 use crate::plugin::contract::{self, Decision, Depends, Effects, Kind, Node, NodeRole, Plan, Servers, SessionInfo, Transaction, Verdict};
 use crate::plugin::{FactKey, PluginHost, PluginWorker, Role};
 use crate::protocol::PgError;
+use arc_swap::ArcSwap;
 use cache::{By, Cache, Key};
 use facts::Facts;
 use std::rc::Rc;
@@ -71,7 +72,7 @@ pub struct Router {
     host: Arc<PluginHost>,
     plugins: PluginWorker,
     /// What the configuration says about each plugin.
-    policies: config::Plugins,
+    policies: Arc<ArcSwap<config::Plugins>>,
     cache: Cache<Rc<Classified>>,
     shape: Vec<u8>,
     random: fastrand::Rng,
@@ -81,7 +82,7 @@ pub struct Router {
 
 
 impl Router {
-    pub fn new(cluster: Arc<Cluster>, host: Arc<PluginHost>, policies: config::Plugins, cache_bytes: usize) -> Self {
+    pub fn new(cluster: Arc<Cluster>, host: Arc<PluginHost>, policies: Arc<ArcSwap<config::Plugins>>, cache_bytes: usize) -> Self {
         Router {
             plugins: PluginWorker::new(host.clone()),
             cluster,
@@ -172,20 +173,19 @@ impl Router {
 
     /// The plugin failed: what its configuration says about that.
     fn on_error(&self, role: Role, why: &str) -> Result<Verdict, PgError> {
-        match self.policy(role).on_error {
+        let policies = self.policies.load();
+        let policy = match role {
+            Role::Classifier => &policies.classify,
+            Role::Balancer => &policies.balance,
+            Role::Rewriter => &policies.rewrite,
+        };
+        match policy.on_error {
             OnError::Primary => Ok(Verdict::conservative(format!("plugin failed: {why}"))),
             OnError::Reject => Err(PgError::error("38000", format!("a plugin failed: {why}"))
                 .with_hint("on_error = \"primary\" in waypool.toml would send the statement to the primary instead.")),
         }
     }
 
-    fn policy(&self, role: Role) -> &config::Plugin {
-        match role {
-            Role::Classifier => &self.policies.classify,
-            Role::Balancer => &self.policies.balance,
-            Role::Rewriter => &self.policies.rewrite,
-        }
-    }
 
     /// Tells the balancer of the servers, if it does not know yet.
     fn tell_topology(&mut self) {
@@ -201,7 +201,7 @@ impl Router {
                 _ => NodeRole::Standby,
             },
             usable: backend.is_usable(),
-            weight: backend.config.weight,
+            weight: backend.weight(),
             lag_bytes: backend.lag(),
             lag_micros: 0,
         }).collect();
@@ -268,7 +268,7 @@ impl Router {
             Servers::Any => {
                 let reads = verdict.servers == Servers::Any
                     && !verdict.effects.intersects(Effects::WRITES | Effects::LOCKS);
-                if reads || self.policies.balance.allow_writes_on_standby {
+                if reads || self.policies.load().balance.allow_writes_on_standby {
                     return Route::Read(node);
                 }
                 self.host.note_overruled(Role::Balancer);

@@ -2,7 +2,7 @@
 //! connection which runs that client's query at this moment.
 
 use super::link::{Servers, bit};
-use crate::pool::{Pool, connect};
+use crate::pool::Pool;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,7 +71,7 @@ impl Registry {
         let links = client.links.lock().await;
         let running = client.running();
         for link in links.iter().filter(|link| running & bit(link.backend) != 0) {
-            if let Err(error) = connect::cancel(&link.pool.target, link.pid, &link.key).await {
+            if let Err(error) = link.pool.cancel(link.pid, &link.key).await {
                 tracing::warn!(backend = link.backend, "cancel request failed: {error}");
             }
         }

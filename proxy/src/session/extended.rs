@@ -164,6 +164,9 @@ impl Session {
                     let wanted = frame.len.min(CLASSIFY_LIMIT);
                     self.client.inbox.reserve(wanted);
                     return Ok(false);
+                } else {
+                    // What stands before a long message goes first, without it.
+                    complete = frame.len > CLASSIFY_LIMIT;
                 }
                 break;
             }

@@ -30,8 +30,19 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn new(conn: ServerConn, backend: Arc<Backend>) -> Self {
+    pub fn new(mut conn: ServerConn, backend: Arc<Backend>) -> Self {
+        // Until it is known to be quiet again, see `into_quiet`.
+        conn.broken = true;
         Link { conn, backend, replies: Replies::default(), failed_unseen: false, relayed: false }
+    }
+
+    /// The connection, if it owes nothing and is owed nothing.
+    pub fn into_quiet(mut self) -> Option<ServerConn> {
+        if !self.replies.is_quiet() || !self.conn.outbox.is_empty() {
+            return None;
+        }
+        self.conn.broken = false;
+        Some(self.conn)
     }
 
     /// Sends at once what the socket takes; the rest with the next flush.

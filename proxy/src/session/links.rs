@@ -166,13 +166,14 @@ impl Session {
         };
         let checkout = pool.checkout(&self.identity, &self.credentials).await;
         let conn = checkout.map_err(|error| LinkError::Statement(self.refused(backend, &error)))?;
-        let mut link = Link::new(conn, backend.clone());
+        let mut conn = conn;
         for statement in self.settings.statements() {
             let statement = String::from_utf8_lossy(statement);
-            if let Err(error) = link.conn.simple_query(&statement).await {
+            if let Err(error) = conn.simple_query(&statement).await {
                 return Err(LinkError::Statement(not_repeated(backend, &statement, &error)));
             }
         }
+        let link = Link::new(conn, backend.clone());
         self.cancel.add(id, pool.clone(), link.conn.pid, link.conn.key.clone()).await;
         self.links.insert(id, link);
         Ok(())
@@ -214,8 +215,8 @@ impl Session {
                 continue;
             };
             self.cancel.remove(id).await;
-            if link.replies.is_quiet() {
-                link.conn.release(reset_query_list).await;
+            if let Some(conn) = link.into_quiet() {
+                conn.release(reset_query_list).await;
             }
         }
     }

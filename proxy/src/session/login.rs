@@ -359,8 +359,11 @@ impl Session {
 
     /// The session is over: last words, and the connections go back.
     async fn finish(mut self, end: End) {
+        // In the middle of a row our words would be read as its rest.
+        let mid_row = self.links.get(self.lead).is_some_and(|link| link.replies.is_mid_frame());
         match end {
             End::Client => {}
+            End::Fatal(error) if mid_row => tracing::info!("connection ended in the middle of a row: {error}"),
             End::Fatal(error) => farewell(&mut self.client, error).await,
             End::Server => {
                 let Client { stream, outbox, .. } = &mut self.client;

@@ -125,6 +125,11 @@ impl Session {
     /// Handles the message at the head of the inbox, if it may be handled now.
     async fn take_message(&mut self) -> Result<Step, End> {
         self.blocked = false;
+        if !self.client.outbox.is_empty() {
+            // It does not read what it has: nothing more is done for it, or
+            // answers of our own would pile up here.
+            return Ok(Step::Wait);
+        }
         if self.passing > 0 {
             return self.pass_on();
         }

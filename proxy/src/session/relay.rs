@@ -30,23 +30,42 @@ impl Session {
 
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         self.progress = false;
-        if !self.client.outbox.is_empty() {
-            let client = &mut self.client;
-            if let Poll::Ready(Err(_)) = client.outbox.poll_flush(cx, &mut client.stream) {
-                return Poll::Ready(Err(End::Client));
+        loop {
+            self.poll_flush_client(cx)?;
+            for id in 0..self.links.len() {
+                self.poll_link(id, cx)?;
             }
-        }
-        for id in 0..self.links.len() {
-            self.poll_link(id, cx)?;
+            // The answers may have filled the client's socket. They were sent
+            // without this task's waker: it must be flushed with it before
+            // the task may sleep, and if that succeeds there is more to relay.
+            if self.client.outbox.is_empty() || !self.poll_flush_client(cx)? {
+                break;
+            }
         }
         self.poll_client(cx)?;
         if self.progress { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
+    /// Writes what is pending to the client; whether that emptied it.
+    fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.client.outbox.is_empty() {
+            return Ok(false);
+        }
+        let client = &mut self.client;
+        match client.outbox.poll_flush(cx, &mut client.stream) {
+            Poll::Ready(Ok(())) => {
+                self.progress = true;
+                Ok(true)
+            }
+            Poll::Ready(Err(_)) => Err(End::Client),
+            Poll::Pending => Ok(false),
+        }
+    }
+
     /// Reads from the client, unless what it sent before has not left yet.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         let stuck = self.links.iter_mut().any(|(_, link)| !link.conn.outbox.is_empty());
-        if stuck || self.blocked {
+        if stuck || self.blocked || !self.client.outbox.is_empty() {
             return Ok(());
         }
         let client = &mut self.client;
@@ -176,10 +195,9 @@ impl Session {
     /// lost with it that the client would miss.
     pub(super) fn lost(&mut self, id: usize, why: &str) -> Result<(), End> {
         let is_primary = self.primary() == Some(id);
-        let Some(mut link) = self.links.take(id) else {
+        let Some(link) = self.links.take(id) else {
             return Ok(());
         };
-        link.conn.broken = true;
         self.progress = true;
         self.prepared.forget_server(id);
         self.cancel.forget(id);

@@ -57,6 +57,11 @@ impl Reader<'_> {
         match keyword.class() {
             Class::Reserved | Class::NotFunction => false,
             Class::Infix => !name.follows_operand(),
+            // ORDER BY (…), PARTITION BY (…)
+            Class::Name if keyword == Keyword::By => {
+                let orders = name.previous().map_or(Keyword::Other, |word| word.keyword);
+                !matches!(orders, Keyword::Order | Keyword::Group) && !name.follows_operand()
+            }
             Class::Name => {
                 let clause = matches!(keyword, Keyword::Over | Keyword::Filter);
                 !(clause && name.previous().is_some_and(|word| word.kind == TokenKind::ParenClose))

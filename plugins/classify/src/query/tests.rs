@@ -41,6 +41,7 @@ fn calls_are_told_from_other_parentheses() {
         ("SELECT interval(6) '1', timestamp(3) '2020-01-01', f (1)", vec!["f"]),
         ("SELECT ARRAY[f(1)], a[g(2)], (h(3)).b, f(i(4))", vec!["f", "g", "h", "i"]),
         ("SELECT 1 LIMIT f() OFFSET g()", vec!["f", "g"]),
+        ("SELECT by(1), sum(a) OVER (PARTITION BY (b)) FROM t GROUP BY (c) ORDER BY (d)", vec!["by", "sum"]),
         ("SELECT over(1), filter(2)", vec!["over", "filter"]),
         ("SELECT * FROM t TABLESAMPLE system(50) WHERE f(a)", vec!["f"]),
     ] {

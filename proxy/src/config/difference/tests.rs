@@ -23,20 +23,22 @@ fn moved_lines_change_nothing() {
 fn restart_and_reload() {
     let new = format!("port = 1\nsr_check_password = 'x'\nlog_format = 'json'\n{OLD}");
     let difference = difference(OLD, &new);
-    assert_eq!(difference.restart, ["port"]);
-    assert_eq!(difference.reload, ["sr_check_password", "log_format"]);
+    assert_eq!(difference.restart, ["port", "sr_check_password"]);
+    assert_eq!(difference.reload, ["log_format"]);
 }
 
 #[test]
 fn servers_by_number() {
     let two = format!("{OLD}[[backend]]\nhostname = 'b'\n");
     let heavier = format!("{OLD}weight = 2\n");
-    assert_eq!(difference(OLD, &two).reload, ["backend 1 (b:5432), added"]);
+    assert_eq!(difference(OLD, &two).restart, ["backend 1 (b:5432), added"]);
     assert_eq!(
-        difference(&two, OLD).reload,
+        difference(&two, OLD).restart,
         ["backend 1 (b:5432), removed"]
     );
     assert_eq!(difference(OLD, &heavier).reload, ["backend 0 (a:5432)"]);
+    let elsewhere = OLD.replace("'a'", "'c'");
+    assert_eq!(difference(OLD, &elsewhere).restart, ["backend 0 (c:5432)"]);
 }
 
 #[test]

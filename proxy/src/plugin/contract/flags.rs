@@ -43,16 +43,12 @@ impl Effects {
 
     /// The opposite of [`Effects::bits`]; bits without a meaning are dropped.
     pub const fn from_bits_truncate(bits: u16) -> Self {
-        Effects {
-            __inner0: bits & Self::ALL_BITS,
-        }
+        Effects { __inner0: bits & Self::ALL_BITS }
     }
 
     /// `|`, for constants.
     pub const fn union(self, other: Self) -> Self {
-        Effects {
-            __inner0: self.__inner0 | other.__inner0,
-        }
+        Effects { __inner0: self.__inner0 | other.__inner0 }
     }
 
     pub const fn is_empty(self) -> bool {
@@ -86,9 +82,7 @@ impl RelationFacts {
 
     /// `|`, for constants.
     pub const fn union(self, other: Self) -> Self {
-        RelationFacts {
-            __inner0: self.__inner0 | other.__inner0,
-        }
+        RelationFacts { __inner0: self.__inner0 | other.__inner0 }
     }
 
     pub const fn is_empty(self) -> bool {

@@ -13,10 +13,7 @@ fn a_verdict_arrives_whole() {
     assert_eq!(verdict.effects, Effects::SESSION_STATE | Effects::LOCKS);
     assert_eq!(verdict.name.as_deref(), Some("name"));
     assert_eq!(verdict.tables, ["db"]);
-    let facts = [
-        "FunctionFact::Found(Volatility::Stable)",
-        "RelationFact::Found(RelationFacts(VIEW))",
-    ];
+    let facts = ["FunctionFact::Found(Volatility::Stable)", "RelationFact::Found(RelationFacts(VIEW))"];
     assert_eq!(verdict.functions, facts);
     assert_eq!(verdict.reason, "mark 1 call 1");
     assert_eq!(classified.missing, []);
@@ -28,20 +25,11 @@ fn facts_that_are_not_known_are_reported() {
     let mut worker = worker();
     let classified = worker.classify("harmless", "db", &NoFacts).unwrap();
     assert_eq!(classified.verdict.servers, Servers::Primary);
-    let function = FactKey::Function {
-        schema: None,
-        name: "f".to_owned(),
-    };
-    let relation = FactKey::Relation {
-        schema: Some("s".to_owned()),
-        name: "r".to_owned(),
-    };
+    let function = FactKey::Function { schema: None, name: "f".to_owned() };
+    let relation = FactKey::Relation { schema: Some("s".to_owned()), name: "r".to_owned() };
     assert_eq!(classified.missing, [function, relation]);
     // They are the call's, not the instance's.
-    assert_eq!(
-        worker.classify("harmless", "db", &Known).unwrap().missing,
-        []
-    );
+    assert_eq!(worker.classify("harmless", "db", &Known).unwrap().missing, []);
 }
 
 #[test]
@@ -60,8 +48,7 @@ fn a_decision_arrives_whole() {
 #[test]
 fn the_topology_is_told_when_its_epoch_changes() {
     let mut worker = worker();
-    let known =
-        |worker: &mut PluginWorker| worker.route(READ, state(0)).unwrap().transaction_memory;
+    let known = |worker: &mut PluginWorker| worker.route(READ, state(0)).unwrap().transaction_memory;
     assert_eq!(known(&mut worker), 0);
     worker.set_topology(1, &nodes(2)).unwrap();
     assert_eq!(known(&mut worker), 2);
@@ -75,11 +62,8 @@ fn the_topology_is_told_when_its_epoch_changes() {
 fn a_session_gets_its_home() {
     let mut worker = worker();
     worker.set_topology(1, &nodes(3)).unwrap();
-    let session = SessionInfo {
-        database: "db".to_owned(),
-        user: "me".to_owned(),
-        application_name: "psql".to_owned(),
-    };
+    let session =
+        SessionInfo { database: "db".to_owned(), user: "me".to_owned(), application_name: "psql".to_owned() };
     assert_eq!(worker.session_start(&session, 5).unwrap(), 2);
 }
 
@@ -88,24 +72,15 @@ fn plans_arrive_whole() {
     let mut worker = worker();
     let mut plan = |text| worker.rewrite(text, "db", &NoFacts).unwrap().plan;
     assert_eq!(plan("harmless"), Plan::Keep);
-    let edit = Edit {
-        start: 0,
-        end: 4,
-        value: Value::StatementTimestamp,
-    };
+    let edit = Edit { start: 0, end: 4, value: Value::StatementTimestamp };
     assert_eq!(plan("edit"), Plan::Edit(vec![edit]));
-    let Plan::Reject(refusal) = plan("refuse") else {
-        panic!("not refused")
-    };
+    let Plan::Reject(refusal) = plan("refuse") else { panic!("not refused") };
     assert_eq!(refusal.sqlstate, "42501");
 }
 
 #[test]
 fn without_a_rewriter_texts_are_kept() {
-    let two = vec![
-        hostile(Role::Classifier, "{}"),
-        hostile(Role::Balancer, "{}"),
-    ];
+    let two = vec![hostile(Role::Classifier, "{}"), hostile(Role::Balancer, "{}")];
     let mut worker = PluginWorker::new(PluginHost::new(two, options()).unwrap());
     let rewritten = worker.rewrite("refuse", "db", &NoFacts).unwrap();
     assert_eq!(rewritten.plan, Plan::Keep);
@@ -118,11 +93,7 @@ fn calls_and_counts_are_counted() {
         reason(&mut worker);
     }
     worker.host().note_overruled(Role::Classifier);
-    let info = worker
-        .host()
-        .plugins()
-        .into_iter()
-        .find(|info| info.role == Role::Classifier);
+    let info = worker.host().plugins().into_iter().find(|info| info.role == Role::Classifier);
     let counts = info.unwrap().counts;
     assert_eq!(counts.calls, 3);
     assert_eq!(counts.overruled, 1);

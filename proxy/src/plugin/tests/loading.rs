@@ -17,10 +17,7 @@ fn file(content: &[u8]) -> (tempfile::TempDir, PathBuf) {
 fn error_for(content: &[u8]) -> String {
     let (_folder, path) = file(content);
     let origin = Origin::File(path.clone());
-    let source = PluginSource {
-        origin,
-        ..hostile(Role::Classifier, "{}")
-    };
+    let source = PluginSource { origin, ..hostile(Role::Classifier, "{}") };
     let error = host().check(&source).unwrap_err().to_string();
     assert!(error.contains(path.to_str().unwrap()), "{error}");
     error
@@ -36,10 +33,7 @@ fn not_wasm() {
 #[test]
 fn no_file() {
     let origin = Origin::File("/nonexistent/plugin.wasm".into());
-    let source = PluginSource {
-        origin,
-        ..hostile(Role::Classifier, "{}")
-    };
+    let source = PluginSource { origin, ..hostile(Role::Classifier, "{}") };
     let error = host().check(&source).unwrap_err().to_string();
     assert!(error.contains("/nonexistent/plugin.wasm"), "{error}");
 }
@@ -53,10 +47,7 @@ fn a_module_that_is_no_plugin() {
 #[test]
 fn a_damaged_component() {
     let error = error_for(b"\0asm\x0d\0\x01\0damaged");
-    assert!(
-        error.contains("not a valid WebAssembly component"),
-        "{error}"
-    );
+    assert!(error.contains("not a valid WebAssembly component"), "{error}");
 }
 
 #[test]
@@ -76,16 +67,12 @@ fn a_component_that_imports_more_than_there_is() {
     );
     let error = error_for(&component.unwrap());
     assert!(error.contains("wasi:clocks/wall-clock"), "{error}");
-    assert!(
-        error.contains("plugins may import waypool:plugin/host and nothing else"),
-        "{error}"
-    );
+    assert!(error.contains("plugins may import waypool:plugin/host and nothing else"), "{error}");
 }
 
 #[test]
 fn a_component_with_other_types() {
-    let component =
-        wat::parse_str(r#"(component (instance (export "waypool:plugin/classifier@0.1.0")))"#);
+    let component = wat::parse_str(r#"(component (instance (export "waypool:plugin/classifier@0.1.0")))"#);
     let error = error_for(&component.unwrap());
     assert!(error.contains("does not fit the contract"), "{error}");
     assert!(error.contains("classify"), "{error}");
@@ -93,22 +80,11 @@ fn a_component_with_other_types() {
 
 #[test]
 fn roles_are_needed_once_each() {
-    let one = PluginHost::new(vec![hostile(Role::Classifier, "{}")], options())
-        .err()
-        .unwrap();
+    let one = PluginHost::new(vec![hostile(Role::Classifier, "{}")], options()).err().unwrap();
     assert!(matches!(one, PluginError::NoPlugin(Role::Balancer)));
-    let twice = vec![
-        hostile(Role::Classifier, "{}"),
-        hostile(Role::Classifier, "{}"),
-    ];
+    let twice = vec![hostile(Role::Classifier, "{}"), hostile(Role::Classifier, "{}")];
     let twice = PluginHost::new(twice, options()).err().unwrap();
-    assert!(matches!(
-        twice,
-        PluginError::TwoPlugins {
-            role: Role::Classifier,
-            ..
-        }
-    ));
+    assert!(matches!(twice, PluginError::TwoPlugins { role: Role::Classifier, .. }));
 }
 
 #[test]
@@ -117,12 +93,7 @@ fn embedded_plugins_need_no_compiler_unless_they_do_not_fit() {
     let code: &'static [u8] = fs::read(built("hostile.cwasm")).unwrap().leak();
     for precompiled in [code, b"", b"of another machine"] {
         let origin = Origin::Embedded { wasm, precompiled };
-        host()
-            .check(&PluginSource {
-                origin,
-                ..hostile(Role::Classifier, "{}")
-            })
-            .unwrap();
+        host().check(&PluginSource { origin, ..hostile(Role::Classifier, "{}") }).unwrap();
     }
 }
 
@@ -131,18 +102,12 @@ fn compiled_code_is_kept_and_damage_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("code");
     let start = || {
-        let options = Options {
-            workers: 1,
-            code_cache: Some(cache.clone()),
-        };
+        let options = Options { workers: 1, code_cache: Some(cache.clone()) };
         let mut worker = PluginWorker::new(PluginHost::new(all_hostile("{}"), options).unwrap());
         assert_eq!(reason(&mut worker), "mark 0 call 1");
     };
     let only_file = || {
-        let files: Vec<_> = fs::read_dir(&cache)
-            .unwrap()
-            .map(|file| file.unwrap().path())
-            .collect();
+        let files: Vec<_> = fs::read_dir(&cache).unwrap().map(|file| file.unwrap().path()).collect();
         assert_eq!(files.len(), 1, "one plugin in three roles: {files:?}");
         files[0].clone()
     };
@@ -165,10 +130,7 @@ fn a_cache_that_others_can_write_to_is_not_used() {
     let refused = CodeCache::open(folder.path(), String::new()).err().unwrap();
     assert!(refused.contains("chmod 700"), "{refused}");
     // The plugins work all the same.
-    let options = Options {
-        workers: 1,
-        code_cache: Some(folder.path().to_owned()),
-    };
+    let options = Options { workers: 1, code_cache: Some(folder.path().to_owned()) };
     let mut worker = PluginWorker::new(PluginHost::new(all_hostile("{}"), options).unwrap());
     assert_eq!(reason(&mut worker), "mark 0 call 1");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

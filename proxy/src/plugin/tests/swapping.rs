@@ -18,13 +18,7 @@ fn a_swap_reaches_workers_at_their_next_call() {
     assert_eq!(reason(&mut worker), "mark 2 call 1");
     assert_eq!(host.generation_of(Role::Classifier), 2);
     assert_eq!(host.generation_of(Role::Balancer), 1);
-    assert_eq!(
-        worker
-            .classify("harmless", "db", &NoFacts)
-            .unwrap()
-            .generation,
-        2
-    );
+    assert_eq!(worker.classify("harmless", "db", &NoFacts).unwrap().generation, 2);
 }
 
 #[test]
@@ -84,10 +78,7 @@ fn a_new_plugin_that_keeps_failing_is_taken_back() {
     assert_eq!((last.generation, last.role), (3, Role::Classifier));
     assert!(last.why.contains("failed 5 times in a row"), "{}", last.why);
     // The failing one is not kept to go back to.
-    assert!(matches!(
-        host.rollback(Role::Classifier, "test"),
-        Err(PluginError::NothingEarlier(_))
-    ));
+    assert!(matches!(host.rollback(Role::Classifier, "test"), Err(PluginError::NothingEarlier(_))));
 }
 
 #[test]
@@ -120,26 +111,15 @@ fn a_plugin_that_has_proven_itself_stays() {
 
 #[test]
 fn a_rewriter_that_was_the_first_is_taken_back_to_none() {
-    let two = vec![
-        hostile(Role::Classifier, "{}"),
-        hostile(Role::Balancer, "{}"),
-    ];
+    let two = vec![hostile(Role::Classifier, "{}"), hostile(Role::Balancer, "{}")];
     let host = PluginHost::new(two, options()).unwrap();
     let mut worker = PluginWorker::new(Arc::clone(&host));
-    host.swap(
-        &hostile(Role::Rewriter, r#"{"trap_after_probe":true}"#),
-        "test",
-    )
-    .unwrap();
+    host.swap(&hostile(Role::Rewriter, r#"{"trap_after_probe":true}"#), "test").unwrap();
     for _ in 0..5 {
         worker.rewrite("harmless", "db", &NoFacts).unwrap_err();
     }
     assert!(worker.rewrite("harmless", "db", &NoFacts).is_ok());
-    assert!(
-        host.plugins()
-            .iter()
-            .all(|info| info.role != Role::Rewriter)
-    );
+    assert!(host.plugins().iter().all(|info| info.role != Role::Rewriter));
 }
 
 #[test]
@@ -147,10 +127,7 @@ fn rollback_goes_back_and_forth() {
     let mut worker = worker();
     let host = Arc::clone(worker.host());
     let nothing = host.rollback(Role::Classifier, "test").unwrap_err();
-    assert!(matches!(
-        nothing,
-        PluginError::NothingEarlier(Role::Classifier)
-    ));
+    assert!(matches!(nothing, PluginError::NothingEarlier(Role::Classifier)));
     host.swap(&marked(2), "test").unwrap();
     assert_eq!(host.rollback(Role::Classifier, "test").unwrap(), 3);
     assert_eq!(reason(&mut worker), "mark 1 call 1");
@@ -175,10 +152,7 @@ fn the_rewriter_can_be_removed_and_the_others_cannot() {
 fn what_fails_before_it_is_published_changes_nothing() {
     let mut worker = worker();
     let host = Arc::clone(worker.host());
-    let attempt = |config: &str| {
-        host.swap(&hostile(Role::Classifier, config), "test")
-            .unwrap_err()
-    };
+    let attempt = |config: &str| host.swap(&hostile(Role::Classifier, config), "test").unwrap_err();
 
     let refused = attempt(r#"{"refuse":"key `x` has to be positive"}"#);
     assert!(matches!(refused, PluginError::Configuration { .. }));
@@ -188,10 +162,7 @@ fn what_fails_before_it_is_published_changes_nothing() {
     assert!(unknown.to_string().contains("makr"), "{unknown}");
 
     let trapped = attempt(r#"{"trap_in_init":true}"#);
-    assert!(
-        trapped.to_string().contains("init was told to trap"),
-        "{trapped}"
-    );
+    assert!(trapped.to_string().contains("init was told to trap"), "{trapped}");
 
     let probed = attempt(r#"{"always_trap":true}"#);
     assert!(matches!(probed, PluginError::Probe { .. }), "{probed}");

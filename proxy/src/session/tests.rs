@@ -1,0 +1,86 @@
+#![allow(clippy::unwrap_used)]
+use super::link::bit;
+use super::prepared::{Portal, Prepared, Undo};
+use super::settings::Settings;
+use crate::protocol::backend::message;
+use crate::routing::Classified;
+
+fn parse_frame(name: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    message(&mut out, b'P', |body| {
+        for part in [name, text] {
+            body.extend_from_slice(part);
+            body.push(0);
+        }
+        body.extend([0, 0]);
+    });
+    out
+}
+
+#[test]
+fn settings_follow_their_transaction() {
+    let mut settings = Settings::default();
+    let now = |settings: &Settings| settings.statements().map(<[u8]>::to_vec).collect::<Vec<_>>();
+    settings.set("work_mem", b"SET work_mem = 1");
+    settings.begin();
+    settings.set("work_mem", b"SET work_mem = 2");
+    settings.set("role", b"SET ROLE bob");
+    settings.end(false);
+    assert_eq!(now(&settings), [b"SET work_mem = 1".to_vec()]);
+    settings.begin();
+    settings.set("role", b"SET ROLE bob");
+    settings.reset("work_mem");
+    settings.end(true);
+    assert_eq!(now(&settings), [b"SET ROLE bob".to_vec()]);
+    settings.reset_all();
+    assert_eq!(now(&settings), [b"SET ROLE bob".to_vec()], "RESET ALL leaves the role");
+    settings.discard();
+    assert!(now(&settings).is_empty());
+}
+
+#[test]
+fn a_failed_parse_leaves_the_name_as_it_was() {
+    let mut prepared = Prepared::default();
+    let what = Classified::unseen("test");
+    let first = parse_frame(b"s", b"SELECT 1");
+    assert!(prepared.parse(b"s", &first, what.clone(), 0).is_some());
+    let undo = prepared.parse(b"s", &parse_frame(b"s", b"SELECT 2"), what.clone(), 0).unwrap();
+    prepared.undo(undo);
+    assert_eq!(*prepared.get(b"s").unwrap().parse, *first);
+    let undo = prepared.parse(b"t", &first, what, 0).unwrap();
+    prepared.undo(undo);
+    assert!(prepared.get(b"t").is_none());
+}
+
+#[test]
+fn a_closed_name_is_stale_where_it_was_prepared_too() {
+    let mut prepared = Prepared::default();
+    prepared.parse(b"s", &parse_frame(b"s", b"SELECT 1"), Classified::unseen("test"), 0);
+    let statement = prepared.get(b"s").unwrap();
+    statement.on.set(bit(0) | bit(1));
+    prepared.close(b"s", 0);
+    assert!(!prepared.take_stale(b"s", 0));
+    assert!(prepared.take_stale(b"s", 1));
+    assert!(!prepared.take_stale(b"s", 1), "it is closed there now");
+}
+
+#[test]
+fn what_a_lost_server_had_is_forgotten() {
+    let mut prepared = Prepared::default();
+    let what = Classified::unseen("test");
+    prepared.parse(b"s", &parse_frame(b"s", b"SELECT 1"), what.clone(), 1);
+    prepared.bind(b"p", Portal { server: 1, classified: what });
+    prepared.forget_server(1);
+    assert_eq!(prepared.get(b"s").unwrap().on.get(), 0);
+    assert!(prepared.portal(b"p").is_none());
+    let statement = prepared.get(b"s").unwrap().clone();
+    statement.on.set(bit(0));
+    prepared.undo(Undo::Prepare { statement: statement.clone(), server: 0 });
+    assert_eq!(statement.on.get(), 0);
+}
+
+#[test]
+fn no_server_has_no_bit() {
+    assert_eq!(bit(usize::MAX), 0);
+    assert_eq!(bit(127).trailing_zeros(), 127);
+}
