@@ -91,10 +91,12 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let terminal = std::io::stderr().is_terminal();
+    // https://no-color.org
+    let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
-        LogFormat::Auto if terminal => Box::new(layer.with_ansi(true)),
-        LogFormat::Human => Box::new(layer.with_ansi(terminal)),
+        LogFormat::Auto if terminal => Box::new(layer.with_ansi(colours)),
+        LogFormat::Human => Box::new(layer.with_ansi(terminal && colours)),
         LogFormat::Auto | LogFormat::Json => Box::new(layer.json().flatten_event(true)),
     }
 }

@@ -134,10 +134,16 @@ impl Proxy {
     /// restart. Plugins whose entry or file changed are swapped.
     pub fn reload(&self, config: Config) -> Result<(), SetupError> {
         let access = Access::new(&config)?;
-        for source in sources(&config) {
-            if source_changed(&self.config(), &config, source.role) {
-                self.plugins.swap(&source, "reload")?;
-            }
+        let changed: Vec<_> = {
+            let old = self.config();
+            sources(&config).into_iter().filter(|source| source_changed(&old, &config, source.role)).collect()
+        };
+        // All or none: none is taken over before every one is known to be good.
+        for source in &changed {
+            self.plugins.check(source)?;
+        }
+        for source in &changed {
+            self.plugins.swap(source, "reload")?;
         }
         for ((backend, pool), new) in self.cluster.backends.iter().zip(&self.pools).zip(&config.backends) {
             backend.set_weight(new.weight);

@@ -92,6 +92,8 @@ impl Demo {
             assert!(!folder.exists(), "{} is left", folder.display());
             assert_eq!(processes_in(folder), Vec::<String>::new());
         }
+        let left = fs::read_dir(self.home.path()).unwrap();
+        assert_eq!(left.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>(), [""; 0]);
         self.readers.into_iter().for_each(|reader| reader.join().unwrap());
         let text = |of: &Mutex<String>| of.lock().unwrap().clone();
         Ended { status, stdout: text(&self.stdout), stderr: text(&self.stderr) }
@@ -208,7 +210,12 @@ fn an_interrupt_during_any_step_leaves_nothing() {
         let mut demo = Demo::start(&["demo"]);
         demo.wait_for(step);
         demo.signal(Signal::SIGINT);
-        demo.end().is_interrupted();
+        let demo = demo.end();
+        // On a machine that stalls the tour may be over before the signal comes.
+        match demo.stdout.contains("Ctrl-C ends the demo") {
+            true => demo.is_fine(),
+            false => demo.is_interrupted(),
+        }
     }
 }
 

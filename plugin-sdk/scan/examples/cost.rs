@@ -6,20 +6,14 @@ use std::time::Instant;
 use waypool_scan::{Tokens, shape};
 
 const TEXTS: [(&str, &str); 3] = [
-    (
-        "pgbench SELECT",
-        "SELECT abalance FROM pgbench_accounts WHERE aid = 12345;",
-    ),
+    ("pgbench SELECT", "SELECT abalance FROM pgbench_accounts WHERE aid = 12345;"),
     (
         "join",
         "SELECT o.id, o.total, c.name, count(i.id) FROM orders o JOIN customers c ON c.id = o.customer_id \
          LEFT JOIN items i ON i.order_id = o.id WHERE o.created_at > '2024-01-01' AND c.region = 'north' \
          GROUP BY 1, 2, 3",
     ),
-    (
-        "pgbench UPDATE",
-        "UPDATE pgbench_tellers SET tbalance = tbalance + -1234 WHERE tid = 10;",
-    ),
+    ("pgbench UPDATE", "UPDATE pgbench_tellers SET tbalance = tbalance + -1234 WHERE tid = 10;"),
 ];
 
 fn main() {
@@ -31,10 +25,7 @@ fn main() {
         let scan_cost = nanoseconds(|| {
             black_box(Tokens::new(black_box(text)).fold(0, |sum, token| sum + token.kind as usize));
         });
-        println!(
-            "{name}, {} bytes: shape {shape_cost:.0} ns, tokens {scan_cost:.0} ns",
-            text.len()
-        );
+        println!("{name}, {} bytes: shape {shape_cost:.0} ns, tokens {scan_cost:.0} ns", text.len());
     }
 }
 

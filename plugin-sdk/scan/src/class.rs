@@ -65,8 +65,8 @@ const fn class_of(byte: u8) -> Class {
         b']' => Class::BracketClose,
         b'-' => Class::Minus,
         b'/' => Class::Slash,
-        b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'*' | b'%'
-        | b'<' | b'>' | b'=' => Class::Operator,
+        b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'*' | b'%' | b'<' | b'>'
+        | b'=' => Class::Operator,
         _ => Class::Other,
     }
 }
@@ -85,10 +85,8 @@ const WORD: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = matches!(
-            class_of(byte as u8),
-            Class::Letter | Class::High | Class::Digit | Class::Dollar
-        );
+        table[byte] =
+            matches!(class_of(byte as u8), Class::Letter | Class::High | Class::Digit | Class::Dollar);
         byte += 1;
     }
     table

@@ -64,10 +64,7 @@ pub enum TokenKind {
 impl TokenKind {
     /// White space and comments: what the grammar does not see.
     pub fn is_trivia(self) -> bool {
-        matches!(
-            self,
-            Self::Whitespace | Self::LineComment | Self::BlockComment
-        )
+        matches!(self, Self::Whitespace | Self::LineComment | Self::BlockComment)
     }
 
     /// A constant: a string of any notation, or a number.
@@ -119,11 +116,7 @@ pub struct Tokens<'a> {
 impl<'a> Tokens<'a> {
     /// Tokens of one message of a client.
     pub fn new(text: &'a str) -> Self {
-        Self {
-            text: text.as_bytes(),
-            at: 0,
-            signs_until: 0,
-        }
+        Self { text: text.as_bytes(), at: 0, signs_until: 0 }
     }
 
     /// A prefix letter directly before a quote makes one token of both.
@@ -147,16 +140,11 @@ impl<'a> Tokens<'a> {
     fn dollar(&self, start: usize) -> (TokenKind, Option<usize>) {
         let text = self.text;
         if byte(text, start + 1).is_ascii_digit() {
-            let digits = text[start + 1..]
-                .iter()
-                .take_while(|byte| byte.is_ascii_digit());
+            let digits = text[start + 1..].iter().take_while(|byte| byte.is_ascii_digit());
             return (TokenKind::Parameter, Some(start + 1 + digits.count()));
         }
         match spans::dollar_delimiter(text, start) {
-            Some(body) => (
-                TokenKind::DollarString,
-                spans::dollar_string(text, start, body),
-            ),
+            Some(body) => (TokenKind::DollarString, spans::dollar_string(text, start, body)),
             None => (TokenKind::Other, Some(start + 1)),
         }
     }

@@ -122,23 +122,16 @@ fn first_word(text: &[u8]) -> Option<usize> {
 }
 
 fn literals_are_data(word: &[u8]) -> bool {
-    const STATEMENTS: [&[u8]; 8] = [
-        b"select", b"insert", b"update", b"delete", b"with", b"values", b"merge", b"table",
-    ];
-    STATEMENTS
-        .iter()
-        .any(|statement| word.eq_ignore_ascii_case(statement))
+    const STATEMENTS: [&[u8]; 8] =
+        [b"select", b"insert", b"update", b"delete", b"with", b"values", b"merge", b"table"];
+    STATEMENTS.iter().any(|statement| word.eq_ignore_ascii_case(statement))
 }
 
 /// A space with neither white space nor, possibly, a comment behind it: by
 /// far the most, and already in the form in which it is kept.
 #[inline(always)]
 fn is_lone_space(text: &[u8], at: usize) -> bool {
-    text[at] == b' '
-        && !matches!(
-            class(byte(text, at + 1)),
-            Class::Space | Class::Minus | Class::Slash
-        )
+    text[at] == b' ' && !matches!(class(byte(text, at + 1)), Class::Space | Class::Minus | Class::Slash)
 }
 
 /// Behind white space and comments at `at`, if there are any.

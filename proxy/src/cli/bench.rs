@@ -64,7 +64,7 @@ pub fn bench() -> anyhow::Result<()> {
     }
     let classified = runtime.block_on(classify(&router, PGBENCH.as_bytes(), &database)).context("classify")?;
     let state =
-        SessionState { transaction: Transaction::Idle, transaction_memory: 0, session_memory: 0, home: 1 };
+        SessionState { transaction: Transaction::Idle, transaction_memory: 0, session_memory: 0, home: 1, generation: 0 };
     let route = median(|| {
         black_box(router.borrow_mut().route(&classified.verdict, state).is_ok());
     });

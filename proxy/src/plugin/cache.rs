@@ -9,6 +9,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use sha2::{Digest, Sha256};
@@ -18,6 +19,30 @@ pub(super) struct CodeCache {
     folder: PathBuf,
     /// Of the engine: code of another version or configuration has another name.
     fingerprint: String,
+}
+
+/// The cache, opened when the first plugin from a file is loaded: with the
+/// built-in ones alone no folder is made.
+pub(super) struct LazyCache {
+    folder: Option<PathBuf>,
+    cache: OnceLock<Option<CodeCache>>,
+}
+
+impl LazyCache {
+    /// `None`: nothing is kept.
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        LazyCache { folder, cache: OnceLock::new() }
+    }
+
+    pub fn open(&self, engine: &wasmtime::Engine) -> Option<&CodeCache> {
+        let folder = self.folder.as_ref()?;
+        let open = || {
+            CodeCache::open(folder, waypool_plugin_engine::fingerprint(engine))
+                .inspect_err(|error| tracing::warn!("compiled plugins are not kept: {error}"))
+                .ok()
+        };
+        self.cache.get_or_init(open).as_ref()
+    }
 }
 
 impl CodeCache {

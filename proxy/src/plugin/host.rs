@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use super::cache::CodeCache;
+use super::cache::LazyCache;
 use super::counters::Counters;
 use super::error::{CallError, PluginError};
 use super::exports::{self, Exports};
@@ -43,7 +43,7 @@ pub struct Options {
 pub struct PluginHost {
     engine: Engine,
     linker: Linker<Guest>,
-    cache: Option<CodeCache>,
+    cache: LazyCache,
     current: ArcSwap<Generation>,
     /// `current`'s number, for a look without taking hold of it.
     number: AtomicU64,
@@ -70,12 +70,8 @@ impl PluginHost {
     pub fn new(sources: Vec<PluginSource>, options: Options) -> Result<Arc<Self>, PluginError> {
         let engine = waypool_plugin_engine::engine(instances(options.workers))?;
         let linker = guest::linker(&engine).map_err(waypool_plugin_engine::EngineError::Settings)?;
-        let cache = options.code_cache.and_then(|folder| {
-            CodeCache::open(&folder, waypool_plugin_engine::fingerprint(&engine))
-                .inspect_err(|error| tracing::warn!("compiled plugins are not kept: {error}"))
-                .ok()
-        });
-        let loader = Loader { engine: &engine, linker: &linker, cache: cache.as_ref() };
+        let cache = LazyCache::new(options.code_cache);
+        let loader = Loader { engine: &engine, linker: &linker, cache: &cache };
 
         let mut loaded: [Option<Arc<Plugin>>; 3] = [None, None, None];
         for source in &sources {
@@ -247,7 +243,7 @@ impl PluginHost {
     }
 
     fn loader(&self) -> Loader<'_> {
-        Loader { engine: &self.engine, linker: &self.linker, cache: self.cache.as_ref() }
+        Loader { engine: &self.engine, linker: &self.linker, cache: &self.cache }
     }
 
     /// A new version counts on where the old one of the same name stopped.
@@ -317,7 +313,7 @@ impl Earlier {
 struct Loader<'h> {
     engine: &'h Engine,
     linker: &'h Linker<Guest>,
-    cache: Option<&'h CodeCache>,
+    cache: &'h LazyCache,
 }
 
 impl Loader<'_> {

@@ -8,7 +8,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use waypool_plugin_engine::{EngineError, componentize, precompile};
 
-use super::cache::CodeCache;
+use super::cache::LazyCache;
 use super::error::PluginError;
 use super::source::{Origin, PluginSource};
 
@@ -21,7 +21,7 @@ pub(super) struct Loaded {
 /// Reads and compiles. May take seconds.
 pub(super) fn load(
     engine: &Engine,
-    cache: Option<&CodeCache>,
+    cache: &LazyCache,
     source: &PluginSource,
 ) -> Result<Loaded, PluginError> {
     let in_form =
@@ -65,11 +65,11 @@ fn compile(engine: &Engine, component: &[u8]) -> Result<Component, EngineError> 
 
 fn from_file(
     engine: &Engine,
-    cache: Option<&CodeCache>,
+    cache: &LazyCache,
     wasm: &[u8],
     sha256: &str,
 ) -> Result<Component, EngineError> {
-    let Some(cache) = cache else {
+    let Some(cache) = cache.open(engine) else {
         return compile(engine, &componentize(wasm)?);
     };
     // The form is told first: the cache must not make a wrong file look right.

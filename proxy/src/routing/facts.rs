@@ -37,7 +37,10 @@ pub struct Lookup {
 pub struct Facts {
     lookup: Arc<Lookup>,
     database: Arc<str>,
-    known: Mutex<HashMap<FactKey, Known>>,
+    known: Mutex<HashMap<FactKey, Fact>>,
+    /// When facts were last forgotten, in seconds since `born`.
+    born: Instant,
+    forgotten: AtomicU64,
     /// Moves when facts are forgotten: verdicts made before do not hold.
     epoch: AtomicU64,
     /// One look-up at a time.
@@ -52,12 +55,6 @@ struct Looking {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Known {
-    fact: Fact,
-    since: Instant,
-}
-
-#[derive(Debug, Clone, Copy)]
 enum Fact {
     Function(FunctionFact),
     Relation(RelationFact),
@@ -69,12 +66,21 @@ impl Facts {
             lookup,
             database,
             known: Mutex::default(),
+            born: Instant::now(),
+            forgotten: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             looking: tokio::sync::Mutex::default(),
         }
     }
 
+    /// Verdicts hold for one epoch.
     pub fn epoch(&self) -> u64 {
+        if let Some(limit) = self.lookup.expire {
+            let age = self.born.elapsed().as_secs().saturating_sub(self.forgotten.load(Ordering::Relaxed));
+            if age >= limit.as_secs().max(1) {
+                self.forget();
+            }
+        }
         self.epoch.load(Ordering::Acquire)
     }
 
@@ -82,14 +88,13 @@ impl Facts {
     pub fn forget(&self) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.clear();
+        self.forgotten.store(self.born.elapsed().as_secs(), Ordering::Relaxed);
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     fn get(&self, key: &FactKey) -> Option<Fact> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.get(key)?;
-        let fresh = self.lookup.expire.is_none_or(|limit| found.since.elapsed() < limit);
-        fresh.then_some(found.fact)
+        known.get(key).copied()
     }
 
     /// Takes a fact that is known without a look-up.
@@ -130,16 +135,15 @@ impl Facts {
     }
 
     fn keep(&self, epoch: u64, facts: Vec<(FactKey, Fact)>) {
-        let since = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // DDL passed while we looked: what we saw may be from before it.
-        if self.epoch() != epoch {
+        if self.epoch.load(Ordering::Acquire) != epoch {
             return;
         }
         if known.len() + facts.len() > self.lookup.size {
             known.clear();
         }
-        known.extend(facts.into_iter().map(|(key, fact)| (key, Known { fact, since })));
+        known.extend(facts);
     }
 
     async fn ask(&self, kept: &mut Option<ServerConn>, wanted: &[&FactKey]) -> Result<Vec<(FactKey, Fact)>, String> {

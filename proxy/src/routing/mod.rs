@@ -53,6 +53,8 @@ pub struct SessionState {
     pub transaction_memory: u32,
     pub session_memory: u32,
     pub home: u32,
+    /// Of the balancer whose memories these are.
+    pub generation: u64,
 }
 
 /// Where a statement goes.
@@ -221,6 +223,13 @@ impl Router {
 
     /// Where a statement goes, with the memories as the balancer leaves them.
     pub fn route(&mut self, verdict: &Verdict, state: SessionState) -> Result<(Route, SessionState), PgError> {
+        let Some(state) = self.current(state) else {
+            // The balancer was swapped in the middle of a transaction. The new
+            // one does not know what the old one remembered of it: until it
+            // ends, nothing is balanced.
+            let all = verdict.servers == Servers::All;
+            return Ok((if all { Route::All { home: None } } else { Route::Primary }, state));
+        };
         self.tell_topology();
         let random = self.random.u64(..);
         let statement =
@@ -254,6 +263,21 @@ impl Router {
             ..state
         };
         Ok((self.safe(verdict, &decision), state))
+    }
+
+    /// The state for the balancer in use now, without what another one
+    /// remembered; `None` in a transaction that began with another one.
+    fn current(&self, state: SessionState) -> Option<SessionState> {
+        let generation = self.host.generation();
+        if state.generation == generation {
+            return Some(state);
+        }
+        if self.host.generation_of(Role::Balancer) <= state.generation {
+            // Another role was swapped.
+            return Some(SessionState { generation, ..state });
+        }
+        let idle = state.transaction == Transaction::Idle;
+        idle.then_some(SessionState { transaction_memory: 0, session_memory: 0, generation, ..state })
     }
 
     /// The proxy's last word: nothing that may write or lock goes to a

@@ -8,10 +8,10 @@
 use super::link::{Link, Servers, bit};
 use super::links::{Destination, LinkError};
 use super::prepared::{Portal, Statement, Undo};
-use super::query::{goes_to_all, refusal_error};
+use super::query::{begins_for_primary, goes_to_all, refusal_error};
 use super::{End, Session, Step};
 use crate::net::Inbox;
-use crate::plugin::contract::Plan;
+use crate::plugin::contract::{Kind, Plan};
 use crate::protocol::backend::{TransactionStatus, ready_for_query};
 use crate::protocol::frontend::{Bind, Named, Parse, execute_portal};
 use crate::protocol::{Frame, HEADER_LEN, PgError, frontend};
@@ -72,6 +72,8 @@ struct Needs {
     portal: Option<usize>,
     /// A statement only described is there.
     described: Servers,
+    /// ROLLBACK TO is among them.
+    rolls_back_to: bool,
 }
 
 impl Session {
@@ -290,6 +292,7 @@ impl Session {
                             let (route, after) =
                                 router.route(&what.verdict, state).map_err(LinkError::Statement)?;
                             needs.add(route);
+                            needs.rolls_back_to |= what.verdict.kind == Kind::RollbackTo;
                             state = after;
                         }
                         // The server says that there is no such statement.
@@ -332,7 +335,7 @@ impl Session {
         if self.is_busy() && !self.may_pipeline(route) {
             return Ok(None);
         }
-        self.connect_route(route).await.map(Some)
+        self.connect_route(route, needs.kind()).await.map(Some)
     }
 
     fn batch_route(&self, needs: &Needs) -> Route {
@@ -381,7 +384,7 @@ impl Session {
             self.cycle.skip = true;
             return Ok(());
         }
-        let to = self.connect_route(Route::Primary).await?;
+        let to = self.connect_route(Route::Primary, Kind::Unknown).await?;
         self.now_running(to.lead, self.cycle.others);
         Ok(())
     }
@@ -462,7 +465,8 @@ impl Session {
             b'D' => self.before_describe(message),
             b'E' => {
                 let portal = execute_portal(self.message_body(message)).and_then(|name| self.prepared.portal(name));
-                if portal.is_some_and(|portal| goes_to_all(&portal.classified)) {
+                let copied = |portal: &Portal| goes_to_all(&portal.classified) && !begins_for_primary(&portal.classified);
+                if portal.is_some_and(copied) {
                     self.copy(message, self.cycle.others, |link| link.replies.extended(false));
                 }
                 Vec::new()
@@ -488,7 +492,7 @@ impl Session {
         }
         let undo = self.prepared.parse(parse.statement, frame, classified.clone(), lead);
         link.replies.ack(true, undo);
-        if goes_to_all(classified) {
+        if goes_to_all(classified) && !begins_for_primary(classified) {
             if let Some(statement) = self.prepared.get(parse.statement) {
                 statement.on.set(statement.on.get() | others);
             }
@@ -511,7 +515,12 @@ impl Session {
         let classified = statement.classified.borrow().clone();
         self.prepared.bind(bind.portal, Portal { server: lead, classified: classified.clone() });
         self.prepare_on(&statement, lead, &mut ours);
-        if goes_to_all(&classified) {
+        if begins_for_primary(&classified) {
+            let others = self.cycle.others;
+            for (_, link) in self.links.iter_mut().filter(|(id, _)| others & bit(*id) != 0) {
+                link.run_unseen("BEGIN");
+            }
+        } else if goes_to_all(&classified) {
             self.copy_bind(message, &statement);
         }
         if self.has_effects(&classified)
@@ -605,6 +614,11 @@ fn body_of<'a>(inbox: &'a Inbox, message: &Message) -> &'a [u8] {
 }
 
 impl Needs {
+    /// The kind that matters for where the batch goes.
+    fn kind(&self) -> Kind {
+        if self.rolls_back_to { Kind::RollbackTo } else { Kind::Unknown }
+    }
+
     fn add(&mut self, route: Route) {
         match route {
             Route::Primary => self.primary = true,

@@ -4,6 +4,7 @@
 use super::link::{Link, Servers, bit};
 use super::{End, Session};
 use crate::cluster::Backend;
+use crate::plugin::contract::Kind;
 use crate::pool::{CheckoutError, QueryError};
 use crate::protocol::PgError;
 use crate::protocol::backend::TransactionStatus;
@@ -78,13 +79,16 @@ impl From<End> for LinkError {
 
 impl Session {
     /// The servers of a route, connected and waiting.
-    pub(super) async fn connect_route(&mut self, route: Route) -> Result<Destination, LinkError> {
+    pub(super) async fn connect_route(&mut self, route: Route, kind: Kind) -> Result<Destination, LinkError> {
         if self.transaction.status == TransactionStatus::Failed {
-            return self.failed_transaction();
+            return self.failed_transaction(kind).await;
+        }
+        if let Route::Read(id) = route {
+            // What it was told unseen must be answered before its state is known.
+            self.drain(bit(id)).await?;
         }
         match route {
             Route::Read(id) if self.may_read(id) && self.try_link(id).await => {
-                self.drain(bit(id)).await?;
                 // It may have gone while it was waited for.
                 match self.links.get(id) {
                     Some(_) => Ok(Destination { lead: id, others: 0 }),
@@ -135,11 +139,15 @@ impl Session {
     }
 
     /// In a failed transaction the server on which it failed answers, as
-    /// PostgreSQL does; the others follow when it has ended.
-    fn failed_transaction(&mut self) -> Result<Destination, LinkError> {
+    /// PostgreSQL does. The others follow when it has ended; a ROLLBACK TO,
+    /// after which it goes on, is for all that have it open.
+    async fn failed_transaction(&mut self, kind: Kind) -> Result<Destination, LinkError> {
         let failed = |link: &Link| link.conn.status == TransactionStatus::Failed;
         let lead = self.links.which(failed).trailing_zeros() as usize;
-        Ok(Destination { lead, others: 0 })
+        let all = self.links.which(|_| true) & !bit(lead);
+        self.drain(all).await?;
+        let others = if kind == Kind::RollbackTo { self.links.which(Link::in_transaction) & !bit(lead) } else { 0 };
+        Ok(Destination { lead, others })
     }
 
     /// A connection to this server, or `false`: the statement can go elsewhere.

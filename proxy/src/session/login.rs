@@ -284,6 +284,7 @@ impl Session {
             application_name: parameter("application_name").map_or_else(String::new, |(_, value)| value.clone()),
         };
         let home = worker.router.borrow_mut().session_start(&info);
+        let generation = worker.proxy.plugins.generation();
         let key_len = if startup.minor >= 2 { 32 } else { 4 };
         let mut session = Session {
             client,
@@ -303,7 +304,7 @@ impl Session {
             settings: Default::default(),
             prepared: Default::default(),
             pending: Vec::new(),
-            state: SessionState { transaction: Told::Idle, transaction_memory: 0, session_memory: 0, home },
+            state: SessionState { transaction: Told::Idle, transaction_memory: 0, session_memory: 0, home, generation },
             sticky: false,
             passing: 0,
             blocked: false,

@@ -1,6 +1,6 @@
 //! The simple protocol: Query, and FunctionCall.
 
-use super::link::{Servers, bit};
+use super::link::bit;
 use super::links::{Destination, LinkError};
 use super::{End, Session, Step};
 use crate::admin::show;
@@ -60,6 +60,10 @@ impl Session {
         if classified.verdict.kind != Kind::Execute {
             return classified;
         }
+        if classified.verdict.effects.contains(Effects::WRITES) {
+            // Its arguments may write.
+            return classified;
+        }
         let name = classified.verdict.name.as_deref().unwrap_or_default();
         if let Some(statement) = self.prepared.sql.get(name) {
             return statement.classified.clone();
@@ -83,9 +87,9 @@ impl Session {
         let what = self.executed(classified.clone());
         let route = self.worker.router.borrow_mut().route(&what.verdict, self.state());
         let (route, state) = route.map_err(LinkError::Statement)?;
-        let mut to = self.connect_route(route).await?;
+        let mut to = self.connect_route(route, what.verdict.kind).await?;
         if classified.verdict.kind == Kind::Deallocate {
-            to.others |= self.deallocated_elsewhere(&classified) & !bit(to.lead);
+            to = self.deallocate_where_prepared(&classified, to);
         }
         self.state = state;
         self.bring_prepared(&classified, to);
@@ -123,6 +127,10 @@ impl Session {
         self.make_sticky(classified, to.lead);
         self.now_running(to.lead, to.others);
         for (_, link) in self.links.iter_mut().filter(|(id, _)| to.others & bit(*id) != 0) {
+            if begins_for_primary(classified) {
+                link.run_unseen("BEGIN");
+                continue;
+            }
             // Only short, whole messages go to several servers.
             link.push().extend_from_slice(&self.client.inbox.bytes()[..here]);
             link.replies.query(false);
@@ -180,7 +188,7 @@ impl Session {
     /// EXECUTE and what embeds it.
     fn bring_prepared(&mut self, classified: &Classified, to: Destination) {
         let verdict = &classified.verdict;
-        if !matches!(verdict.kind, Kind::Execute | Kind::Explain | Kind::Ddl) {
+        if !matches!(verdict.kind, Kind::Execute | Kind::Explain | Kind::Ddl | Kind::Deallocate) {
             return;
         }
         let Some(statement) = verdict.name.as_deref().and_then(|name| self.prepared.sql.get_mut(name)) else {
@@ -194,13 +202,19 @@ impl Session {
         }
     }
 
-    /// Servers other than the lead that have what a DEALLOCATE names.
-    fn deallocated_elsewhere(&self, classified: &Classified) -> Servers {
-        let open = self.links.which(|_| true);
+    /// A DEALLOCATE goes to the servers that have what it names.
+    fn deallocate_where_prepared(&self, classified: &Classified, to: Destination) -> Destination {
         let Some(name) = classified.verdict.name.as_deref() else {
-            return open;
+            return Destination { others: self.links.which(|_| true) & !bit(to.lead), ..to };
         };
-        self.prepared.sql.get(name).map_or(0, |statement| statement.on & open)
+        let on = match (self.prepared.sql.get(name), self.prepared.get(name.as_bytes())) {
+            (Some(statement), _) => statement.on,
+            (None, Some(statement)) if !name.is_empty() => statement.on.get(),
+            _ => 0,
+        };
+        let on = on & self.links.which(|_| true);
+        let lead = if on == 0 || on & bit(to.lead) != 0 { to.lead } else { on.trailing_zeros() as usize };
+        Destination { lead, others: on & !bit(lead) }
     }
 
     /// SHOW pool_…: answered here. `false`: it is for a server.
@@ -234,7 +248,7 @@ impl Session {
         let classified = Classified::function_call();
         let route = self.worker.router.borrow_mut().route(&classified.verdict, self.state());
         let (_, state) = route.map_err(LinkError::Statement)?;
-        let to = self.connect_route(routing::Route::Primary).await?;
+        let to = self.connect_route(routing::Route::Primary, Kind::Dml).await?;
         self.state = state;
         self.count(&classified, to.lead);
         self.send_query(frame, None, &classified, to)?;
@@ -248,6 +262,13 @@ pub(super) fn refusal_error(refusal: &crate::plugin::contract::Refusal) -> PgErr
         Some(hint) => error.with_hint(hint.clone()),
         None => error,
     }
+}
+
+/// A BEGIN whose modes a standby refuses: it gets a plain one.
+pub(super) fn begins_for_primary(classified: &Classified) -> bool {
+    let verdict = &classified.verdict;
+    verdict.kind == Kind::Begin
+        && (verdict.effects.contains(Effects::SERIALIZABLE) || verdict.effects.contains(Effects::READ_WRITE))
 }
 
 /// Whether a statement goes to every server of the session.

@@ -211,7 +211,10 @@ impl Session {
         let in_transaction = self.transaction.status != TransactionStatus::Idle;
         let backend = &link.backend;
         let gone = format!("the connection to backend {id} ({}) was lost: {why}", backend.address());
-        if (is_primary && (answering || in_transaction || self.sticky)) || (answering && in_transaction) {
+        // Where a transaction failed is where the client must end it.
+        let failed_there = link.conn.status == TransactionStatus::Failed;
+        let needed = answering || failed_there;
+        if (is_primary && (needed || in_transaction || self.sticky)) || (needed && in_transaction) {
             let error = PgError::fatal("08006", gone);
             return Err(End::Fatal(if in_transaction || answering {
                 error.with_detail("Whether the statement or transaction under way took effect is not known.")

@@ -81,7 +81,7 @@ impl Session {
             Kind::Ddl => self.transaction.ddl = true,
             Kind::Unknown => {
                 self.transaction.ending = Ending::Unknown;
-                self.transaction.ddl = true;
+                self.transaction.ddl |= verdict.effects.contains(Effects::WRITES);
             }
             _ => {}
         }

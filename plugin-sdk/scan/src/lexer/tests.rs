@@ -4,10 +4,7 @@ use TokenKind::*;
 
 /// Kinds of the tokens the grammar sees.
 fn kinds(text: &str) -> Vec<TokenKind> {
-    Tokens::new(text)
-        .map(|token| token.kind)
-        .filter(|kind| !kind.is_trivia())
-        .collect()
+    Tokens::new(text).map(|token| token.kind).filter(|kind| !kind.is_trivia()).collect()
 }
 
 /// Texts of the tokens the grammar sees.
@@ -18,10 +15,7 @@ fn texts(text: &str) -> Vec<&str> {
 
 #[test]
 fn words_and_their_quotes() {
-    assert_eq!(
-        texts("select a$1, _b, täble"),
-        ["select", "a$1", ",", "_b", ",", "täble"]
-    );
+    assert_eq!(texts("select a$1, _b, täble"), ["select", "a$1", ",", "_b", ",", "täble"]);
     assert_eq!(texts(r#""a ""b" c"#), [r#""a ""b""#, "c"]);
     assert_eq!(kinds(r#"U&"d\0061t" u&d u & 'x'"#)[0], UnicodeIdentifier);
     assert_eq!(texts("u&d"), ["u", "&", "d"]);
@@ -34,16 +28,7 @@ fn strings_of_every_notation() {
     assert_eq!(texts(r"e'a\\' x"), [r"e'a\\'", "x"]);
     assert_eq!(
         kinds("E'a' B'1' X'f' N'a' U&'a' 'a' date'2020-01-01'"),
-        [
-            EscapeString,
-            BitString,
-            HexString,
-            NationalString,
-            UnicodeString,
-            String,
-            Word,
-            String
-        ]
+        [EscapeString, BitString, HexString, NationalString, UnicodeString, String, Word, String]
     );
     assert_eq!(kinds("'a"), [Unterminated]);
     assert_eq!(kinds(r"E'a\'"), [Unterminated]);
@@ -54,10 +39,7 @@ fn strings_of_every_notation() {
 fn a_string_continues_on_a_later_line_only() {
     assert_eq!(texts("'a'\n 'b'"), ["'a'\n 'b'"]);
     assert_eq!(texts("'a' -- c\n\t'b' x"), ["'a' -- c\n\t'b'", "x"]);
-    assert_eq!(
-        texts("'a' \r\n -- c\n -- d\n 'b'"),
-        ["'a' \r\n -- c\n -- d\n 'b'"]
-    );
+    assert_eq!(texts("'a' \r\n -- c\n -- d\n 'b'"), ["'a' \r\n -- c\n -- d\n 'b'"]);
     assert_eq!(texts("'a' 'b'"), ["'a'", "'b'"]);
     assert_eq!(texts("'a' /*\n*/ 'b'"), ["'a'", "'b'"]);
     assert_eq!(texts("E'a'\n'\\'' x"), ["E'a'\n'\\''", "x"]);
@@ -66,10 +48,7 @@ fn a_string_continues_on_a_later_line_only() {
 
 #[test]
 fn dollar_quotes() {
-    assert_eq!(
-        texts("$$a'b$$ $t$ $$ $t $t$ x"),
-        ["$$a'b$$", "$t$ $$ $t $t$", "x"]
-    );
+    assert_eq!(texts("$$a'b$$ $t$ $$ $t $t$ x"), ["$$a'b$$", "$t$ $$ $t $t$", "x"]);
     assert_eq!(texts("$a$x$$a$ y"), ["$a$x$$a$", "y"]);
     assert_eq!(texts("$1 $22"), ["$1", "$22"]);
     assert_eq!(kinds("$1 $a $"), [Parameter, Other, Word, Other]);
@@ -93,10 +72,7 @@ fn operators_give_trailing_signs_back() {
     assert_eq!(texts("a=-1"), ["a", "=", "-", "1"]);
     assert_eq!(texts("a @- 1"), ["a", "@-", "1"]);
     assert_eq!(texts("a*+-+b"), ["a", "*", "+", "-", "+", "b"]);
-    assert_eq!(
-        texts("a <@@> b >= c => d"),
-        ["a", "<@@>", "b", ">=", "c", "=>", "d"]
-    );
+    assert_eq!(texts("a <@@> b >= c => d"), ["a", "<@@>", "b", ">=", "c", "=>", "d"]);
     assert_eq!(texts("+++"), ["+", "+", "+"]);
 }
 
@@ -128,26 +104,22 @@ fn punctuation_with_a_meaning_of_its_own() {
 
 #[test]
 fn numbers() {
-    for number in [
-        "1", "1.5", ".5", "1.", "1e5", "1.e-5", ".5E+7", "0x1F", "0b10", "0o17", "1_000", "1_0.0_1",
-    ] {
+    for number in
+        ["1", "1.5", ".5", "1.", "1e5", "1.e-5", ".5E+7", "0x1F", "0b10", "0o17", "1_000", "1_0.0_1"]
+    {
         assert_eq!(texts(number), [number]);
     }
     assert_eq!(texts("1..2"), ["1", "..", "2"]);
-    assert_eq!(
-        texts("1a 1e 1_ 0x"),
-        ["1", "a", "1", "e", "1", "_", "0", "x"]
-    );
+    assert_eq!(texts("1a 1e 1_ 0x"), ["1", "a", "1", "e", "1", "_", "0", "x"]);
     assert_eq!(texts("t1.a1"), ["t1", ".", "a1"]);
 }
 
 /// Random texts of fragments that matter to a lexer.
 pub(crate) fn random_text(state: &mut u64) -> std::string::String {
     const FRAGMENTS: [&str; 48] = [
-        "'", "''", "\"", "\\", "$", "$$", "$a$", "$1", "--", "/*", "*/", "\n", " ", "\t", "E'",
-        "U&'", "U&\"", "B'", "N'", "X'", "e", "select", "SELECT ", "with", "a", "é", "_b1", "0",
-        "12", "1.5", ".", "..", "e5", "::", ":", ":=", ";", "(", ")", "[", "]", ",", "+", "-", "@",
-        "*", "/", "\0",
+        "'", "''", "\"", "\\", "$", "$$", "$a$", "$1", "--", "/*", "*/", "\n", " ", "\t", "E'", "U&'",
+        "U&\"", "B'", "N'", "X'", "e", "select", "SELECT ", "with", "a", "é", "_b1", "0", "12", "1.5", ".",
+        "..", "e5", "::", ":", ":=", ";", "(", ")", "[", "]", ",", "+", "-", "@", "*", "/", "\0",
     ];
     let mut text = std::string::String::new();
     let length = next(state) % 24;

@@ -17,35 +17,20 @@ fn folded(text: &str) -> Option<String> {
 #[test]
 fn literals_space_and_comments_are_folded() {
     for (text, shape) in [
-        (
-            "SELECT abalance FROM a WHERE aid = 12345;",
-            "SELECT abalance FROM a WHERE aid = 0;",
-        ),
-        (
-            "select 'a', 1.5e3,  -7\n\tfrom t",
-            "select '', 0, -0 from t",
-        ),
+        ("SELECT abalance FROM a WHERE aid = 12345;", "SELECT abalance FROM a WHERE aid = 0;"),
+        ("select 'a', 1.5e3,  -7\n\tfrom t", "select '', 0, -0 from t"),
         ("SELECT /*c*/ 1 -- end", "SELECT 0 "),
         ("SELECT a/*c*/b", "SELECT a b"),
         (
             "INSERT INTO t VALUES (1, 'it''s', B'01', N'x', E'y')",
             "INSERT INTO t VALUES (0, '', B'', N'', E'')",
         ),
-        (
-            "SELECT \"A 1\", $1, t1.a1 FROM t1",
-            "SELECT \"A 1\", $1, t1.a1 FROM t1",
-        ),
+        ("SELECT \"A 1\", $1, t1.a1 FROM t1", "SELECT \"A 1\", $1, t1.a1 FROM t1"),
         ("SELECT 'ä' || 'a'\n'b'", "SELECT '' || ''"),
         ("((SELECT 1))  ;  -- c", "((SELECT 0)) ;"),
         ("SELECT x - 1, x -1, x/2", "SELECT x - 0, x -0, x/0"),
-        (
-            "SELECT 't'::regclass, date'2020-01-01'",
-            "SELECT ''::regclass, date''",
-        ),
-        (
-            "wItH x AS (SELECT 1) TABLE x",
-            "wItH x AS (SELECT 0) TABLE x",
-        ),
+        ("SELECT 't'::regclass, date'2020-01-01'", "SELECT ''::regclass, date''"),
+        ("wItH x AS (SELECT 1) TABLE x", "wItH x AS (SELECT 0) TABLE x"),
     ] {
         assert_eq!(folded(text).as_deref(), Some(shape), "{text}");
     }
@@ -53,12 +38,9 @@ fn literals_space_and_comments_are_folded() {
 
 #[test]
 fn what_stands_before_the_first_word_stays() {
-    for text in [
-        "/*NO LOAD BALANCE*/ SELECT x",
-        "  SELECT x",
-        "-- c 1\nSELECT x",
-        "/* a /* b */ */(SELECT x)",
-    ] {
+    for text in
+        ["/*NO LOAD BALANCE*/ SELECT x", "  SELECT x", "-- c 1\nSELECT x", "/* a /* b */ */(SELECT x)"]
+    {
         assert_eq!(folded(text).as_deref(), Some(text));
     }
 }
@@ -104,10 +86,7 @@ fn a_text_with_a_doubt_stays_as_it_is() {
     }
     assert_eq!(shape(b"SELECT 1", false, &mut Vec::new()), Shape::Exact);
     // Half a character of SJIS that looks like an operator before a digit
-    assert_eq!(
-        shape(b"SELECT \x83\x7c1", true, &mut Vec::new()),
-        Shape::Exact
-    );
+    assert_eq!(shape(b"SELECT \x83\x7c1", true, &mut Vec::new()), Shape::Exact);
 }
 
 /// Everything but literals, in order: names by their text, the rest by kind.
@@ -127,16 +106,8 @@ fn a_shape_has_the_tokens_of_its_text() {
     for _ in 0..400_000 {
         let text = random_text(&mut state);
         let Some(shape) = folded(&text) else { continue };
-        assert_eq!(
-            essence(&shape),
-            essence(&text),
-            "{text:?} has shape {shape:?}"
-        );
-        assert_eq!(
-            folded(&shape).as_deref(),
-            Some(shape.as_str()),
-            "of {text:?}"
-        );
+        assert_eq!(essence(&shape), essence(&text), "{text:?} has shape {shape:?}");
+        assert_eq!(folded(&shape).as_deref(), Some(shape.as_str()), "of {text:?}");
         shapes += 1;
     }
     assert!(shapes > 10_000, "only {shapes} texts had a shape");

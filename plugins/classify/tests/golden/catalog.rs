@@ -9,12 +9,7 @@ pub fn catalog() -> FakeHost {
     for table in ["t1", "t2", "T Space", "ser", "ts", "mv1", "s1"] {
         host = host.relation(&format!("public.{table}"), RelationFacts::empty());
     }
-    for view in [
-        "public.v1",
-        "public.vvol",
-        "public.vcat",
-        "information_schema.tables",
-    ] {
+    for view in ["public.v1", "public.vvol", "public.vcat", "information_schema.tables"] {
         host = host.relation(view, RelationFacts::VIEW);
     }
     host = host.relation("sc1.t3", RelationFacts::empty());
@@ -77,12 +72,5 @@ const FUNCTIONS: &[(Volatility, &[&str])] = &[
             "pg_catalog.txid_current",
         ],
     ),
-    (
-        Volatility::Immutable,
-        &[
-            "public.f_imm",
-            "pg_catalog.count",
-            "pg_catalog.generate_series",
-        ],
-    ),
+    (Volatility::Immutable, &["public.f_imm", "pg_catalog.count", "pg_catalog.generate_series"]),
 ];

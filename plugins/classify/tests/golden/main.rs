@@ -23,24 +23,9 @@ const ROLLBACK_TO: &str = "what was written before the savepoint is still writte
 const TRANSACTION_ID: &str = "the function assigns a transaction ID: on a standby it fails";
 
 const DIFFERENCES: &[Difference] = &[
-    Difference {
-        case: "functions builtin",
-        step: 13,
-        nodes: "0",
-        reason: TRANSACTION_ID,
-    },
-    Difference {
-        case: "dml adaptive",
-        step: 11,
-        nodes: "0",
-        reason: ROLLBACK_TO,
-    },
-    Difference {
-        case: "rollback to keeps earlier write",
-        step: 5,
-        nodes: "0",
-        reason: ROLLBACK_TO,
-    },
+    Difference { case: "functions builtin", step: 13, nodes: "0", reason: TRANSACTION_ID },
+    Difference { case: "dml adaptive", step: 11, nodes: "0", reason: ROLLBACK_TO },
+    Difference { case: "rollback to keeps earlier write", step: 5, nodes: "0", reason: ROLLBACK_TO },
 ];
 
 /// Runs all sessions and compares each statement's servers.
@@ -53,9 +38,7 @@ fn compare(variant: &str, configuration: &Configuration, differences: &[Differen
         let mut session = Session::start(configuration);
         for step in steps {
             let (nodes, reason) = session.run(step);
-            let difference = differences
-                .iter()
-                .find(|it| it.case == step.case && it.step == step.step);
+            let difference = differences.iter().find(|it| it.case == step.case && it.step == step.step);
             match difference {
                 Some(difference) if nodes != step.nodes => {
                     assert_eq!(nodes, difference.nodes, "{step:?}: {}", difference.reason);
@@ -70,21 +53,9 @@ fn compare(variant: &str, configuration: &Configuration, differences: &[Differen
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {statements} differ:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
-    assert_eq!(
-        explained,
-        differences.len(),
-        "a difference is listed that is none"
-    );
-    assert!(
-        statements > 200,
-        "only {statements} statements were recorded"
-    );
+    assert!(wrong.is_empty(), "{} of {statements} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(explained, differences.len(), "a difference is listed that is none");
+    assert!(statements > 200, "only {statements} statements were recorded");
 }
 
 fn base(change: impl FnOnce(&mut Configuration)) -> Configuration {
@@ -118,8 +89,7 @@ fn disable_load_balance_on_write_off() {
 
 #[test]
 fn disable_load_balance_on_write_trans_transaction() {
-    let changed =
-        base(|it| it.balance.disable_load_balance_on_write = "trans_transaction".to_owned());
+    let changed = base(|it| it.balance.disable_load_balance_on_write = "trans_transaction".to_owned());
     compare("sr-4.8.dlbow_trans", &changed, &DIFFERENCES[..1]);
 }
 

@@ -6,8 +6,8 @@ use waypool_balance::{Balance, Config};
 use waypool_classify::{Classify, Rules};
 use waypool_plugin_sdk::testing::FakeHost;
 use waypool_plugin_sdk::{
-    Balancer, Classifier, Effects, Kind, Node, NodeRole, Plugin, Servers, SessionInfo,
-    SessionState, Statement, Transaction, Verdict,
+    Balancer, Classifier, Effects, Kind, Node, NodeRole, Plugin, Servers, SessionInfo, SessionState,
+    Statement, Transaction, Verdict,
 };
 
 use crate::catalog::{catalog, with_temporary};
@@ -37,23 +37,13 @@ pub struct Session {
 }
 
 fn node(id: u32, role: NodeRole, weight: f64) -> Node {
-    Node {
-        id,
-        role,
-        usable: true,
-        weight,
-        lag_bytes: 0,
-        lag_micros: 0,
-    }
+    Node { id, role, usable: true, weight, lag_bytes: 0, lag_micros: 0 }
 }
 
 impl Session {
     pub fn start(configuration: &Configuration) -> Self {
         let mut balance = Balance::new(configuration.balance.clone()).unwrap();
-        balance.topology(&[
-            node(PRIMARY, NodeRole::Primary, 0.0),
-            node(STANDBY, NodeRole::Standby, 1.0),
-        ]);
+        balance.topology(&[node(PRIMARY, NodeRole::Primary, 0.0), node(STANDBY, NodeRole::Standby, 1.0)]);
         let client = SessionInfo {
             database: "db".to_owned(),
             user: "user".to_owned(),
@@ -77,10 +67,7 @@ impl Session {
     pub fn run(&mut self, step: &Recorded) -> (String, String) {
         let verdict = self.classify.classify(&step.sql, "db", &self.host);
         let verdict = self.in_place_of_prepare(verdict);
-        let ends_failure = matches!(
-            verdict.kind,
-            Kind::Commit | Kind::Rollback | Kind::RollbackTo
-        );
+        let ends_failure = matches!(verdict.kind, Kind::Commit | Kind::Rollback | Kind::RollbackTo);
         if self.transaction == Transaction::Failed && !ends_failure {
             return ("-".to_owned(), "the transaction failed".to_owned());
         }
@@ -111,11 +98,7 @@ impl Session {
     }
 
     fn route(&mut self, verdict: &Verdict) -> BTreeSet<u32> {
-        let statement = Statement {
-            kind: verdict.kind,
-            servers: verdict.servers,
-            effects: verdict.effects,
-        };
+        let statement = Statement { kind: verdict.kind, servers: verdict.servers, effects: verdict.effects };
         let state = SessionState {
             transaction: self.transaction,
             transaction_memory: self.transaction_memory,
@@ -180,9 +163,7 @@ impl Session {
                 self.transaction = Transaction::Open;
                 self.open_on = servers;
             }
-            Kind::Commit | Kind::Rollback | Kind::PrepareTransaction => {
-                self.transaction = Transaction::Idle
-            }
+            Kind::Commit | Kind::Rollback | Kind::PrepareTransaction => self.transaction = Transaction::Idle,
             Kind::RollbackTo => self.transaction = Transaction::Open,
             Kind::Prepare => {
                 self.prepared.insert(name(), (verdict.clone(), servers));

@@ -15,9 +15,7 @@ pub struct Recorded {
 }
 
 fn file(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/golden")
-        .join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -44,9 +42,7 @@ pub fn load(variant: &str) -> Vec<Vec<Recorded>> {
     let mut sessions: Vec<Vec<Recorded>> = Vec::new();
     for line in expected(variant).lines().skip(1) {
         let columns: Vec<&str> = line.split('\t').collect();
-        let [case, step, nodes, result, _] = columns[..] else {
-            panic!("not a record: {line}")
-        };
+        let [case, step, nodes, result, _] = columns[..] else { panic!("not a record: {line}") };
         let step: usize = step.parse().unwrap();
         let (_, statements) = texts.iter().find(|(name, _)| name == case).unwrap();
         if step == 0 {

@@ -70,7 +70,7 @@ fn defaults() {
 
     for (name, plugin) in config.plugins.iter() {
         assert_eq!(plugin.path, None, "{name}");
-        assert_eq!(plugin.deadline, Duration::from_millis(10), "{name}");
+        assert_eq!(plugin.deadline, Duration::from_millis(100), "{name}");
         assert_eq!(plugin.memory_limit, 64 << 20, "{name}");
         assert_eq!(plugin.on_error, OnError::Primary, "{name}");
         assert!(!plugin.allow_writes_on_standby, "{name}");

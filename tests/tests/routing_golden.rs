@@ -1,0 +1,159 @@
+//! The recorded sessions of Pgpool-II (`tests/golden`), each statement sent
+//! through Waypool to real servers: their logs say who got it.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use waypool_tests::raw::{Raw, copy_data, copy_done, sqlstate};
+use waypool_tests::wire::{Message, query};
+use waypool_tests::{Builder, Database, Proxy, primary_and_standby};
+
+/// Where Waypool differs from Pgpool-II because Pgpool-II is wrong for the user.
+struct Difference {
+    case: &'static str,
+    step: usize,
+    /// The servers that get the statement, and the answer.
+    here: &'static str,
+    reason: &'static str,
+}
+
+const ROLLBACK_TO: &str =
+    "what was written before the savepoint is still written: a read elsewhere would not see it";
+
+const DIFFERENCES: &[Difference] = &[
+    Difference {
+        case: "functions builtin",
+        step: 13,
+        here: "0 ok",
+        reason: "the function assigns a transaction ID: on a standby it fails",
+    },
+    Difference { case: "dml adaptive", step: 11, here: "0 ok", reason: ROLLBACK_TO },
+    Difference { case: "rollback to keeps earlier write", step: 5, here: "0 ok", reason: ROLLBACK_TO },
+];
+
+/// One statement of a recorded session.
+struct Step {
+    case: String,
+    number: usize,
+    /// The servers that got it, and the answer, as `0,1 ok` or `0 ERR 22012`.
+    recorded: String,
+    sql: String,
+    /// Rows 1 and 2 follow, as it is a COPY FROM STDIN.
+    copies: bool,
+}
+
+impl Step {
+    /// A comment that finds the statement in the logs. It ends with a letter, so
+    /// that no marker begins another.
+    fn marker(&self) -> String {
+        let case: String = self.case.chars().filter(|c| c.is_alphanumeric()).collect();
+        format!("/*golden {case} {}x*/", self.number)
+    }
+}
+
+fn file(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The texts of `cases.txt`, by case.
+fn texts() -> HashMap<String, Vec<String>> {
+    let content = file("cases.txt");
+    let cases = content.split("== ").skip(1).map(|case| {
+        let (name, texts) = case.split_once('\n').unwrap();
+        (name.to_owned(), texts.lines().map(|text| text.replace("\\n", "\n")).collect())
+    });
+    cases.collect()
+}
+
+/// The sessions of a recording, in its order.
+fn sessions(recording: &str) -> Vec<Vec<Step>> {
+    let texts = texts();
+    let mut sessions: Vec<Vec<Step>> = Vec::new();
+    for line in file(&format!("expected/{recording}.tsv")).lines().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [case, number, nodes, result, _] = columns[..] else { panic!("not a record: {line}") };
+        let number: usize = number.parse().unwrap();
+        let text = &texts[case][number];
+        let (sql, copies) = match text.strip_prefix("COPYIN ") {
+            Some(sql) => (sql, true),
+            None => (text.as_str(), false),
+        };
+        let recorded = format!("{nodes} {result}");
+        let step = Step { case: case.to_owned(), number, recorded, sql: sql.to_owned(), copies };
+        match number {
+            0 => sessions.push(vec![step]),
+            _ => sessions.last_mut().unwrap().push(step),
+        }
+    }
+    sessions
+}
+
+/// Sends one statement, and returns `ok` or `ERR SQLSTATE`.
+fn run(session: &mut Raw, step: &Step) -> String {
+    session.send(&query(&format!("{} {}", step.sql, step.marker())));
+    if step.copies {
+        session.send(&copy_data(b"1\n"));
+        session.send(&copy_data(b"2\n"));
+        session.send(&copy_done());
+    }
+    let answer: Vec<Message> = session.wire.until_ready();
+    match sqlstate(&answer) {
+        None => "ok".to_owned(),
+        Some(sqlstate) => format!("ERR {sqlstate}"),
+    }
+}
+
+/// The servers whose logs have the marker: `0,1`, or `-`.
+fn seen_by(logs: &[String], marker: &str) -> String {
+    let seen = logs.iter().enumerate().filter(|(_, log)| log.contains(marker));
+    let seen: Vec<String> = seen.map(|(server, _)| server.to_string()).collect();
+    if seen.is_empty() { "-".to_owned() } else { seen.join(",") }
+}
+
+/// Plays all sessions of a recording and compares every statement.
+fn compare(
+    recording: &str,
+    database: &'static str,
+    differences: &[Difference],
+    configure: impl FnOnce(Builder) -> Builder,
+) {
+    let database = Database::create(database, &file("setup.sql"));
+    let proxy = configure(Proxy::builder(primary_and_standby()).weights(&[0.0, 1.0])).start();
+    let sessions = sessions(recording);
+    let mut answers = Vec::new();
+    for steps in &sessions {
+        let mut session = Raw::login_with(&proxy, &[("database", database.name)]);
+        answers.extend(steps.iter().map(|step| run(&mut session, step)));
+        session.leave();
+    }
+    // All sessions are over before the logs are read: what was sent is in them.
+    proxy.stop();
+    let logs: Vec<String> = database.cluster.servers().iter().map(|server| server.log_text()).collect();
+    let mut wrong = Vec::new();
+    let mut explained = 0;
+    for (step, answer) in sessions.iter().flatten().zip(&answers) {
+        let here = format!("{} {answer}", seen_by(&logs, &step.marker()));
+        let difference = differences.iter().find(|it| it.case == step.case && it.step == step.number);
+        match difference {
+            Some(difference) => {
+                assert_eq!(here, difference.here, "{}: {}", step.marker(), difference.reason);
+                explained += 1;
+            }
+            None if here != step.recorded => {
+                let (case, number, sql) = (&step.case, step.number, &step.sql);
+                wrong.push(format!("{case} {number}: {sql}\n    {here}, Pgpool-II: {}", step.recorded));
+            }
+            None => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), answers.len(), wrong.join("\n"));
+    assert_eq!(explained, differences.len(), "a difference is listed that is none");
+    assert!(answers.len() > 200, "only {} statements were recorded", answers.len());
+}
+
+#[test]
+fn statements_go_where_pgpool_sends_them() {
+    compare("sr-4.8.base", "golden_base", DIFFERENCES, |proxy| proxy);
+}
