@@ -87,7 +87,7 @@ def host_figures(waypool: Path) -> str:
     """What a cache hit, a miss and a balancer's call cost inside Waypool, if it can tell."""
     if not waypool.exists():
         return ""
-    answer = subprocess.run([waypool, "plugin", "bench-host"], stdin=subprocess.DEVNULL,
+    answer = subprocess.run([waypool, "bench"], stdin=subprocess.DEVNULL,
                             capture_output=True, text=True)
     return answer.stdout.strip() if answer.returncode == 0 else ""
 

@@ -73,7 +73,7 @@ pub struct PluginSource {
     pub origin: Origin,
     /// The entry's `config` table as JSON; `{}` without one.
     pub config_json: String,
-    /// A call that takes longer is stopped. Rounded up to whole milliseconds.
+    /// A call that takes longer is stopped. Rounded up to steps of 5 ms.
     pub deadline: Duration,
     /// In bytes, for each instance. There is one instance a worker thread.
     pub memory_limit: usize,

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// How finely deadlines are told apart.
-const TICK: Duration = Duration::from_millis(1);
+/// How finely deadlines are told apart. Each tick wakes a thread, also when
+/// there is nothing to do.
+const TICK: Duration = Duration::from_millis(5);
 
 /// Ticks that a call of this deadline may live. The first tick may come at
 /// once, hence one more.

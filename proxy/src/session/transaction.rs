@@ -85,7 +85,13 @@ impl Session {
             }
             _ => {}
         }
-        if verdict.effects.contains(Effects::SESSION_STATE) && verdict.servers != Wanted::All {
+        // These leave state behind that reads on another server do not need,
+        // or that is brought there when it is needed.
+        let harmless = matches!(
+            verdict.kind,
+            Kind::Prepare | Kind::Deallocate | Kind::Cursor | Kind::Listen | Kind::Lock | Kind::Ddl | Kind::Discard
+        );
+        if verdict.effects.contains(Effects::SESSION_STATE) && verdict.servers != Wanted::All && !harmless {
             self.pending.push(After::Unrepeatable);
         }
     }
