@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn main() {
-    let plugins = env::var_os("WAYPOOL_PLUGINS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins"),
-        PathBuf::from,
-    );
+    let plugins = env::var_os("WAYPOOL_PLUGINS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins"), PathBuf::from);
     println!("cargo::rerun-if-env-changed=WAYPOOL_PLUGINS");
     let mut source = String::new();
     for name in ["classify", "balance", "rewrite", "primary_only"] {

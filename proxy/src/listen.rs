@@ -51,8 +51,12 @@ pub enum ListenError {
 
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => " (is Waypool, or another server, running there already? change `port` or stop it)",
-        io::ErrorKind::PermissionDenied => " (choose a port above 1023, or a directory that you may write to)",
+        io::ErrorKind::AddrInUse => {
+            " (is Waypool, or another server, running there already? change `port` or stop it)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            " (choose a port above 1023, or a directory that you may write to)"
+        }
         _ => "",
     }
 }
@@ -201,8 +205,10 @@ pub enum StartError {
 }
 
 fn start_monitors(proxy: &Arc<Proxy>) -> io::Result<Runtime> {
-    let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("waypool-monitor").enable_all().build()?;
-    let monitors = monitor::monitors(&proxy.cluster, &proxy.pools, &proxy.config(), &proxy.check_credentials());
+    let runtime =
+        Builder::new_multi_thread().worker_threads(1).thread_name("waypool-monitor").enable_all().build()?;
+    let monitors =
+        monitor::monitors(&proxy.cluster, &proxy.pools, &proxy.config(), &proxy.check_credentials());
     let mut monitors = runtime.block_on(async {
         let looks = monitors.into_iter().map(|mut monitor| {
             tokio::spawn(async move {

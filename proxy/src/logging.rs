@@ -55,13 +55,7 @@ fn build(filter: EnvFilter, output: Output) -> (impl Subscriber + Send + Sync, L
     let (filter, filter_handle) = reload::Layer::new(filter);
     let (output, output_handle) = reload::Layer::new(output);
     let subscriber = tracing_subscriber::registry().with(filter).with(output);
-    (
-        subscriber,
-        Logging {
-            filter: filter_handle,
-            output: output_handle,
-        },
-    )
+    (subscriber, Logging { filter: filter_handle, output: output_handle })
 }
 
 fn filter(level: LogLevel) -> Result<EnvFilter, LoggingError> {

@@ -96,7 +96,8 @@ impl Proxy {
         let access = Access::new(&config)?;
         let workers = config.worker_threads.unwrap_or_else(default_workers);
         let cluster = Arc::new(Cluster::new(&config));
-        let pools = cluster.backends.iter().map(|backend| pool(&config, backend)).collect::<Result<Vec<_>, _>>()?;
+        let pools =
+            cluster.backends.iter().map(|backend| pool(&config, backend)).collect::<Result<Vec<_>, _>>()?;
         let options = Options { workers: workers + 1, code_cache: code_cache() };
         let plugins = PluginHost::new(sources(&config), options)?;
         let lookup = Arc::new(Lookup {
@@ -189,10 +190,7 @@ fn pool(config: &Config, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError
         SslMode::VerifyCa => tls::SslMode::VerifyCa,
         SslMode::VerifyFull => tls::SslMode::VerifyFull,
     };
-    let target = Target {
-        backend: backend.clone(),
-        connector: tls::Connector::new(mode, &roots)?,
-    };
+    let target = Target { backend: backend.clone(), connector: tls::Connector::new(mode, &roots)? };
     Ok(Pool::new(target, limits(config, &backend.config)))
 }
 
@@ -220,7 +218,9 @@ pub fn sources(config: &Config) -> Vec<PluginSource> {
     let roles = [Role::Classifier, Role::Balancer, Role::Rewriter];
     let built_in = [embedded::CLASSIFY, embedded::BALANCE, embedded::REWRITE];
     let entries = config.plugins.iter().zip(roles.into_iter().zip(built_in));
-    entries.map(|((name, plugin), (role, (wasm, precompiled)))| source(name, plugin, role, wasm, precompiled)).collect()
+    entries
+        .map(|((name, plugin), (role, (wasm, precompiled)))| source(name, plugin, role, wasm, precompiled))
+        .collect()
 }
 
 fn source(

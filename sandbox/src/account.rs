@@ -29,11 +29,7 @@ impl Account {
         STAND_INS
             .iter()
             .find_map(|name| User::from_name(name).ok().flatten())
-            .map(|user| Account::Other {
-                name: user.name,
-                uid: user.uid.as_raw(),
-                gid: user.gid.as_raw(),
-            })
+            .map(|user| Account::Other { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() })
             .ok_or(Error::NoAccount)
     }
 

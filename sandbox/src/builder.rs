@@ -167,11 +167,7 @@ impl Builder {
         };
         let account = Account::choose()?;
         let folder = Folder::create(&account)?;
-        let workshop = Arc::new(Workshop {
-            installation,
-            account,
-            folder: folder.path().to_path_buf(),
-        });
+        let workshop = Arc::new(Workshop { installation, account, folder: folder.path().to_path_buf() });
         self.say(&format!(
             "PostgreSQL {} in {}",
             workshop.installation.major_version(),
@@ -240,9 +236,7 @@ impl Builder {
     }
 
     fn configuration(&self, tls: &[(String, String)]) -> String {
-        let fixed = SETTINGS
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_string()));
+        let fixed = SETTINGS.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         fixed
             .chain(tls.iter().cloned())
             .chain(self.settings.iter().cloned())
@@ -252,25 +246,11 @@ impl Builder {
 
     fn host_based_rules(&self) -> String {
         let method = self.auth.method();
-        let ours = [
-            "local all",
-            "local replication",
-            "host all",
-            "host replication",
-        ]
-        .map(|start| {
-            let address = if start.starts_with("host") {
-                "all "
-            } else {
-                ""
-            };
+        let ours = ["local all", "local replication", "host all", "host replication"].map(|start| {
+            let address = if start.starts_with("host") { "all " } else { "" };
             format!("{start} all {address}{method}")
         });
-        self.hba
-            .iter()
-            .chain(&ours)
-            .map(|line| format!("{line}\n"))
-            .collect()
+        self.hba.iter().chain(&ours).map(|line| format!("{line}\n")).collect()
     }
 
     /// Copies the TLS files to where the servers may read them; PostgreSQL

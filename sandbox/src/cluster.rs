@@ -25,11 +25,7 @@ impl Cluster {
     }
 
     pub(crate) fn new(servers: Vec<Server>, workshop: Arc<Workshop>, folder: Folder) -> Cluster {
-        Cluster {
-            servers,
-            workshop,
-            folder,
-        }
+        Cluster { servers, workshop, folder }
     }
 
     /// All servers in the order of their ids.

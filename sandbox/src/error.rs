@@ -36,38 +36,19 @@ pub enum Error {
 
     /// A file or a program could not be opened, written or started.
     #[error("cannot {doing} {path}: {source}")]
-    Io {
-        doing: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
 
     /// A program of PostgreSQL ran and reported an error.
     #[error("{program} failed ({status}): {output}")]
-    Program {
-        program: String,
-        status: ExitStatus,
-        output: String,
-    },
+    Program { program: String, status: ExitStatus, output: String },
 
     /// A server ended though it should have started.
     #[error("server{server} ended while starting ({status}); the end of its log:\n{log_tail}")]
-    Ended {
-        server: usize,
-        status: ExitStatus,
-        log_tail: String,
-    },
+    Ended { server: usize, status: ExitStatus, log_tail: String },
 
     /// A condition did not come true in time.
-    #[error(
-        "server{server}: waited {waited:?} in vain until {condition}; the end of its log:\n{log_tail}"
-    )]
-    Timeout {
-        server: usize,
-        condition: &'static str,
-        waited: Duration,
-        log_tail: String,
-    },
+    #[error("server{server}: waited {waited:?} in vain until {condition}; the end of its log:\n{log_tail}")]
+    Timeout { server: usize, condition: &'static str, waited: Duration, log_tail: String },
 }
 
 impl Error {
@@ -76,10 +57,6 @@ impl Error {
         doing: &'static str,
         path: impl AsRef<Path> + 'a,
     ) -> impl FnOnce(io::Error) -> Error + 'a {
-        move |source| Error::Io {
-            doing,
-            path: path.as_ref().to_path_buf(),
-            source,
-        }
+        move |source| Error::Io { doing, path: path.as_ref().to_path_buf(), source }
     }
 }

@@ -38,11 +38,7 @@ impl Folder {
         let path = dir.path().to_path_buf();
         account.own(&path)?;
         let guardian = start_guardian(&path)?;
-        Ok(Folder {
-            dir: Some(dir),
-            path,
-            guardian,
-        })
+        Ok(Folder { dir: Some(dir), path, guardian })
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -46,10 +46,7 @@ impl Installation {
         let complete = NEEDED.iter().all(|name| bin_dir.join(name).is_file());
         let major_version = complete.then(|| major_version(bin_dir)).flatten();
         match major_version {
-            Some(major_version) => Ok(Installation {
-                bin_dir: bin_dir.to_path_buf(),
-                major_version,
-            }),
+            Some(major_version) => Ok(Installation { bin_dir: bin_dir.to_path_buf(), major_version }),
             None => Err(not_installed([bin_dir.to_path_buf()])),
         }
     }
@@ -66,15 +63,8 @@ impl Installation {
 }
 
 fn not_installed(looked: impl IntoIterator<Item = PathBuf>) -> Error {
-    let looked: Vec<String> = looked
-        .into_iter()
-        .map(|p| p.display().to_string())
-        .collect();
-    let looked = if looked.is_empty() {
-        "PATH and the usual places".to_owned()
-    } else {
-        looked.join(", ")
-    };
+    let looked: Vec<String> = looked.into_iter().map(|p| p.display().to_string()).collect();
+    let looked = if looked.is_empty() { "PATH and the usual places".to_owned() } else { looked.join(", ") };
     Error::NotInstalled { looked }
 }
 
@@ -99,9 +89,8 @@ fn candidates() -> BTreeSet<PathBuf> {
 /// Links are followed: PATH often holds only links to some of the programs.
 fn from_path() -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    let pg_ctl = env::split_paths(&path)
-        .map(|folder| folder.join("pg_ctl"))
-        .find(|program| program.is_file())?;
+    let pg_ctl =
+        env::split_paths(&path).map(|folder| folder.join("pg_ctl")).find(|program| program.is_file())?;
     Some(pg_ctl.canonicalize().ok()?.parent()?.to_path_buf())
 }
 
@@ -113,10 +102,7 @@ fn from_pg_config() -> Option<PathBuf> {
 
 /// Reads `postgres (PostgreSQL) 15.4 (Debian …)`, or `18beta1` in place of the number.
 fn major_version(bin_dir: &Path) -> Option<u32> {
-    let output = Command::new(bin_dir.join("postgres"))
-        .arg("--version")
-        .output()
-        .ok()?;
+    let output = Command::new(bin_dir.join("postgres")).arg("--version").output().ok()?;
     parse_major_version(&String::from_utf8_lossy(&output.stdout))
 }
 

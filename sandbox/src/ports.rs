@@ -31,10 +31,7 @@ impl Port {
         (0..span)
             .map(|step| LOW + (start + step) % span)
             .find_map(Port::try_reserve)
-            .ok_or(Error::NoPort {
-                low: LOW,
-                high: HIGH,
-            })
+            .ok_or(Error::NoPort { low: LOW, high: HIGH })
     }
 
     pub fn number(&self) -> u16 {
@@ -44,10 +41,7 @@ impl Port {
     fn try_reserve(number: u16) -> Option<Port> {
         let mark = mark(number)?;
         TcpListener::bind((Ipv4Addr::UNSPECIFIED, number)).ok()?;
-        Some(Port {
-            number,
-            _mark: mark,
-        })
+        Some(Port { number, _mark: mark })
     }
 }
 

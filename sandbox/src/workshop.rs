@@ -46,8 +46,7 @@ impl Workshop {
     /// Writes a file that only the servers' user may read.
     pub(crate) fn write_private(&self, path: &Path, content: &[u8]) -> Result<()> {
         fs::write(path, content).map_err(Error::io("write", path))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-            .map_err(Error::io("protect", path))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(Error::io("protect", path))?;
         self.account.own(path)
     }
 

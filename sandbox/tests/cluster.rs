@@ -21,15 +21,9 @@ fn inhabited(folder: &Path) -> bool {
 
 #[test]
 fn standbys_follow_and_survive_a_kill() {
-    let cluster = Cluster::builder()
-        .standbys(2)
-        .setting("log_statement", "all")
-        .start()
-        .unwrap();
+    let cluster = Cluster::builder().standbys(2).setting("log_statement", "all").start().unwrap();
     let primary = cluster.primary();
-    primary
-        .psql("create table t (n int); insert into t values (1)")
-        .unwrap();
+    primary.psql("create table t (n int); insert into t values (1)").unwrap();
 
     let victim = cluster.server(1);
     victim.kill9().unwrap();
@@ -44,14 +38,8 @@ fn standbys_follow_and_survive_a_kill() {
         assert_eq!(standby.psql("select count(*) from t").unwrap(), "2");
         assert_eq!(standby.log_count("statement: select count(*) from t"), 1);
     }
-    let refused = cluster
-        .server(2)
-        .psql("insert into t values (3)")
-        .unwrap_err();
-    assert!(
-        refused.to_string().contains("read-only transaction"),
-        "{refused}"
-    );
+    let refused = cluster.server(2).psql("insert into t values (3)").unwrap_err();
+    assert!(refused.to_string().contains("read-only transaction"), "{refused}");
 
     let folder = cluster.folder().to_path_buf();
     drop(cluster);
@@ -60,11 +48,7 @@ fn standbys_follow_and_survive_a_kill() {
 
 #[test]
 fn failover_and_the_old_primary_comes_back() {
-    let cluster = Cluster::builder()
-        .standbys(1)
-        .auth(Auth::ScramSha256)
-        .start()
-        .unwrap();
+    let cluster = Cluster::builder().standbys(1).auth(Auth::ScramSha256).start().unwrap();
     let (old, new) = (cluster.primary(), cluster.server(1));
     old.stop(Mode::Fast).unwrap();
     new.promote().unwrap();
@@ -108,11 +92,7 @@ fn independent_servers_have_their_own_data() {
 
 #[test]
 fn a_server_that_cannot_start_tells_why_and_leaves_nothing() {
-    let error = Cluster::builder()
-        .setting("shared_buffers", "nonsense")
-        .start()
-        .unwrap_err()
-        .to_string();
+    let error = Cluster::builder().setting("shared_buffers", "nonsense").start().unwrap_err().to_string();
     assert!(error.contains("invalid value for parameter"), "{error}");
 }
 

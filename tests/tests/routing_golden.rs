@@ -18,18 +18,49 @@ struct Difference {
     reason: &'static str,
 }
 
-const ROLLBACK_TO: &str =
-    "what was written before the savepoint is still written: a read elsewhere would not see it";
+const TRANSACTION_ID: &str = "the function assigns a transaction ID: on a standby it fails";
+
+const SET_CONFIG: &str = "set_config has changed the session on the primary alone: \
+                          a read elsewhere would not see the setting";
+
+const PREPARED_ANYWHERE: &str = "a prepared statement is known to any server that executes it";
+
+const FAILED: &str = "in a failed transaction the server on which it failed answers; on the others \
+                      the proxy ends the transaction with a statement of its own";
+
+const NOT_BEGUN: &str = "the transaction never began on the standby: nothing runs or ends there";
+
+const REPEATED: &str = "what a session has set is repeated on a server that it uses later";
+
+const ROLLBACK_TO: &str = "what was written before the savepoint is still written: \
+                           a read elsewhere would not see it";
+
+const fn difference(case: &'static str, step: usize, here: &'static str, reason: &'static str) -> Difference {
+    Difference { case, step, here, reason }
+}
 
 const DIFFERENCES: &[Difference] = &[
-    Difference {
-        case: "functions builtin",
-        step: 13,
-        here: "0 ok",
-        reason: "the function assigns a transaction ID: on a standby it fails",
-    },
-    Difference { case: "dml adaptive", step: 11, here: "0 ok", reason: ROLLBACK_TO },
-    Difference { case: "rollback to keeps earlier write", step: 5, here: "0 ok", reason: ROLLBACK_TO },
+    difference("functions builtin", 13, "0 ok", TRANSACTION_ID),
+    difference("functions builtin", 15, "0 ok", SET_CONFIG),
+    difference("prepare execute", 0, "0,1 ok", PREPARED_ANYWHERE),
+    difference("prepare execute", 8, "0 ok", PREPARED_ANYWHERE),
+    difference("prepare execute", 9, "0 ok", PREPARED_ANYWHERE),
+    difference("prepare execute", 10, "0,1 ok", PREPARED_ANYWHERE),
+    difference("tx read only", 3, "0 ERR 25P02", FAILED),
+    difference("tx read only", 4, "0 ok", FAILED),
+    difference("tx read only", 8, "0 ok", FAILED),
+    difference("tx isolation", 2, "0 ok", NOT_BEGUN),
+    difference("tx isolation", 12, "0 ok", NOT_BEGUN),
+    difference("errors in tx", 2, "1 ERR 25P02", FAILED),
+    difference("errors in tx", 3, "1 ok", FAILED),
+    difference("errors in tx", 8, "0 ERR 25P02", FAILED),
+    difference("errors in tx", 9, "0 ok", FAILED),
+    difference("errors in tx", 14, "1 ok", FAILED),
+    difference("multi statement begin", 1, "0 ok", NOT_BEGUN),
+    difference("multi statement begin", 2, "0,1 ok", REPEATED),
+    difference("dml adaptive", 11, "0 ok", ROLLBACK_TO),
+    difference("rollback to keeps earlier write", 4, "0 ok", FAILED),
+    difference("rollback to keeps earlier write", 5, "0 ok", ROLLBACK_TO),
 ];
 
 /// One statement of a recorded session.

@@ -63,11 +63,13 @@ pub fn answer(command: Command, proxy: &Proxy, home: usize, out: &mut Vec<u8>) {
             text_result(out, &["pool_version"], &[vec![version]], "SHOW");
         }
         Command::PoolNodes => {
-            let rows: Vec<_> = proxy.cluster.backends.iter().map(|backend| node(&proxy.cluster, backend, home)).collect();
+            let rows: Vec<_> =
+                proxy.cluster.backends.iter().map(|backend| node(&proxy.cluster, backend, home)).collect();
             text_result(out, &NODES, &rows, "SHOW");
         }
         Command::PoolBackendStats => {
-            let rows: Vec<_> = proxy.cluster.backends.iter().map(|backend| stats(&proxy.cluster, backend)).collect();
+            let rows: Vec<_> =
+                proxy.cluster.backends.iter().map(|backend| stats(&proxy.cluster, backend)).collect();
             text_result(out, &BACKEND_STATS, &rows, "SHOW");
         }
     }

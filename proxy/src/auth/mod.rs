@@ -57,12 +57,7 @@ pub struct AuthError {
 
 impl AuthError {
     fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            sqlstate,
-            message: message.into(),
-            detail: None,
-            log: None,
-        }
+        Self { sqlstate, message: message.into(), detail: None, log: None }
     }
 
     fn protocol(message: impl Into<String>) -> Self {

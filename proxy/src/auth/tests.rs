@@ -57,31 +57,18 @@ fn login_bound(
     }
 }
 
-fn login(
-    method: Method,
-    secret: Option<Secret>,
-    credentials: Credentials,
-) -> Result<Proof, AuthError> {
+fn login(method: Method, secret: Option<Secret>, credentials: Credentials) -> Result<Proof, AuthError> {
     login_bound(method, secret, credentials, None, None)
 }
 
 #[test]
 fn every_method_lets_the_right_password_in() {
-    let methods = [
-        Method::Trust,
-        Method::Password,
-        Method::Md5,
-        Method::ScramSha256,
-    ];
+    let methods = [Method::Trust, Method::Password, Method::Md5, Method::ScramSha256];
     for method in methods {
         for secret in [Secret::clear("sesame"), scram("sesame"), md5("sesame")] {
             let impossible = method == Method::ScramSha256 && matches!(secret, Secret::Md5(_));
             let result = login(method, Some(secret.clone()), clear("sesame"));
-            assert_eq!(
-                result.is_ok(),
-                !impossible,
-                "{method:?} {secret:?} {result:?}"
-            );
+            assert_eq!(result.is_ok(), !impossible, "{method:?} {secret:?} {result:?}");
         }
     }
 }
@@ -89,18 +76,10 @@ fn every_method_lets_the_right_password_in() {
 #[test]
 fn every_method_but_trust_refuses_all_others_alike() {
     for method in [Method::Password, Method::Md5, Method::ScramSha256] {
-        for secret in [
-            Some(Secret::clear("sesame")),
-            Some(scram("sesame")),
-            Some(md5("sesame")),
-            None,
-        ] {
+        for secret in [Some(Secret::clear("sesame")), Some(scram("sesame")), Some(md5("sesame")), None] {
             let error = login(method, secret.clone(), clear("sesame2")).unwrap_err();
             assert_eq!(error.sqlstate, sqlstate::INVALID_PASSWORD);
-            assert_eq!(
-                error.message,
-                "password authentication failed for user \"alice\""
-            );
+            assert_eq!(error.message, "password authentication failed for user \"alice\"");
             assert_eq!(error.detail, None);
             assert!(error.log.is_some(), "{method:?} {secret:?}");
         }
@@ -113,12 +92,7 @@ fn an_md5_hash_logs_in_where_md5_is_asked() {
     let credentials = Credentials::from_secret(Some(&md5("sesame")));
     assert!(login(Method::Md5, Some(md5("sesame")), credentials.clone()).is_ok());
 
-    let error = login(
-        Method::ScramSha256,
-        Some(scram("sesame")),
-        credentials.clone(),
-    )
-    .unwrap_err();
+    let error = login(Method::ScramSha256, Some(scram("sesame")), credentials.clone()).unwrap_err();
     assert_eq!(
         error.message,
         "cannot log in to the server as user \"alice\": it asks for method scram-sha-256, \
@@ -145,21 +119,12 @@ fn a_scram_login_passes_its_key_on() {
     let proof = login(Method::ScramSha256, Some(stored.clone()), clear("sesame")).unwrap();
     let credentials = Credentials::new(Some(&stored), &proof);
     // The server stores the same verifier …
-    let again = login(
-        Method::ScramSha256,
-        Some(stored.clone()),
-        credentials.clone(),
-    );
+    let again = login(Method::ScramSha256, Some(stored.clone()), credentials.clone());
     // … and the chain could go on.
     assert!(matches!(again.unwrap(), Proof::ClientKey(_)));
 
     // Another salt: the password may be the same, the keys are of no use.
-    let error = login(
-        Method::ScramSha256,
-        Some(scram("sesame")),
-        credentials.clone(),
-    )
-    .unwrap_err();
+    let error = login(Method::ScramSha256, Some(scram("sesame")), credentials.clone()).unwrap_err();
     assert!(error.message.contains("SCRAM secret"), "{error}");
     let error = login(Method::Md5, Some(md5("sesame")), credentials).unwrap_err();
     assert!(error.message.contains("only the SCRAM secret"), "{error}");

@@ -59,12 +59,22 @@ pub fn bench() -> anyhow::Result<()> {
     for text in [PGBENCH, JOIN] {
         lines.push(runtime.block_on(statement(&router, text, &database))?);
     }
-    for (name, at) in ["cache hit by exact text", "cache hit by shape", "miss: classifier and rewriter in Wasm"].into_iter().zip(0..) {
+    for (name, at) in
+        ["cache hit by exact text", "cache hit by shape", "miss: classifier and rewriter in Wasm"]
+            .into_iter()
+            .zip(0..)
+    {
         println!("| {name} | {} ns | {} ns |", lines[0][at], lines[1][at]);
     }
-    let classified = runtime.block_on(classify(&router, PGBENCH.as_bytes(), &database)).context("classify")?;
-    let state =
-        SessionState { transaction: Transaction::Idle, transaction_memory: 0, session_memory: 0, home: 1, generation: 0 };
+    let classified =
+        runtime.block_on(classify(&router, PGBENCH.as_bytes(), &database)).context("classify")?;
+    let state = SessionState {
+        transaction: Transaction::Idle,
+        transaction_memory: 0,
+        session_memory: 0,
+        home: 1,
+        generation: 0,
+    };
     let route = median(|| {
         black_box(router.borrow_mut().route(&classified.verdict, state).is_ok());
     });
@@ -75,10 +85,17 @@ pub fn bench() -> anyhow::Result<()> {
 /// Nanoseconds for a hit by text, a hit by shape, and a miss.
 async fn statement(router: &RefCell<Router>, text: &str, database: &Database) -> anyhow::Result<[u64; 3]> {
     let classified = classify(router, text.as_bytes(), database).await?;
-    anyhow::ensure!(!classified.verdict.reason.contains("waiting"), "a fact is missing: {}", classified.verdict.reason);
+    anyhow::ensure!(
+        !classified.verdict.reason.contains("waiting"),
+        "a fact is missing: {}",
+        classified.verdict.reason
+    );
     // The second look-up admits the exact text.
     for _ in 0..2 {
-        anyhow::ensure!(router.borrow_mut().lookup(text.as_bytes(), database).is_some(), "the verdict was not kept");
+        anyhow::ensure!(
+            router.borrow_mut().lookup(text.as_bytes(), database).is_some(),
+            "the verdict was not kept"
+        );
     }
     let exact = median(|| {
         black_box(router.borrow_mut().lookup(black_box(text.as_bytes()), database).is_some());

@@ -23,8 +23,14 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
 
 fn announce(config: &Config) {
     let addresses = config.listen_addresses.join(", ");
-    let sockets: Vec<_> = config.unix_socket_directories.iter().map(|path| path.display().to_string()).collect();
-    tracing::info!(port = config.port, addresses, sockets = sockets.join(", "), "ready to accept connections");
+    let sockets: Vec<_> =
+        config.unix_socket_directories.iter().map(|path| path.display().to_string()).collect();
+    tracing::info!(
+        port = config.port,
+        addresses,
+        sockets = sockets.join(", "),
+        "ready to accept connections"
+    );
 }
 
 /// Returns when the proxy is to end.

@@ -137,7 +137,10 @@ impl Monitor {
         self.conn = None;
         let was = self.backend.status();
         if !self.backend.config.flag.allow_to_failover && was == Status::Up {
-            tracing::warn!(backend = self.backend.id, "server does not answer, and stays in use (DISALLOW_TO_FAILOVER): {why}");
+            tracing::warn!(
+                backend = self.backend.id,
+                "server does not answer, and stays in use (DISALLOW_TO_FAILOVER): {why}"
+            );
             return false;
         }
         let changed = self.backend.set(Status::Down, Role::Unknown);

@@ -56,20 +56,11 @@ fn ssl(old: &Config, new: &Config) -> Vec<String> {
     let ca_cert = |tls: Option<&ListenTls>| tls.and_then(|tls| tls.ca_cert.clone());
     let keys = [
         ("ssl", old.is_some() != new.is_some()),
-        (
-            "ssl_cert",
-            old.map(|tls| &tls.cert) != new.map(|tls| &tls.cert),
-        ),
-        (
-            "ssl_key",
-            old.map(|tls| &tls.key) != new.map(|tls| &tls.key),
-        ),
+        ("ssl_cert", old.map(|tls| &tls.cert) != new.map(|tls| &tls.cert)),
+        ("ssl_key", old.map(|tls| &tls.key) != new.map(|tls| &tls.key)),
         ("ssl_ca_cert", ca_cert(old) != ca_cert(new)),
     ];
-    keys.into_iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(key, _)| key.to_owned())
-        .collect()
+    keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key.to_owned()).collect()
 }
 
 /// Servers are known by their number: their place in the file, from 0. What

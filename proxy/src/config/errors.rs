@@ -42,10 +42,7 @@ impl ConfigErrors {
     /// A list for `file`, empty for now: other modules that check a part of
     /// the file (the hba lines, say) collect their mistakes in the same form.
     pub fn new(file: &Path) -> Self {
-        Self {
-            file: file.to_owned(),
-            errors: Vec::new(),
-        }
+        Self { file: file.to_owned(), errors: Vec::new() }
     }
 
     /// A single mistake without a place.
@@ -56,11 +53,7 @@ impl ConfigErrors {
     }
 
     pub fn add(&mut self, position: Option<Position>, message: impl Into<String>) {
-        self.errors.push(ConfigError {
-            file: self.file.clone(),
-            position,
-            message: message.into(),
-        });
+        self.errors.push(ConfigError { file: self.file.clone(), position, message: message.into() });
         // Stable, so that mistakes at one place keep their order; those
         // without a place come first.
         self.errors.sort_by_key(|error| error.position);
@@ -109,10 +102,7 @@ impl Position {
         // An offset from the TOML parser can stand one past the end.
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+        Self { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
     }
 }
 
@@ -120,10 +110,7 @@ impl Position {
 
 impl<'a> Problems<'a> {
     pub(super) fn new(text: &'a str, file: &Path) -> Self {
-        Self {
-            text,
-            found: RefCell::new(ConfigErrors::new(file)),
-        }
+        Self { text, found: RefCell::new(ConfigErrors::new(file)) }
     }
 
     /// A mistake at `span` of the text.
@@ -144,10 +131,6 @@ impl<'a> Problems<'a> {
     /// `value` if nothing was found, else what was found.
     pub(super) fn into_result<T>(self, value: T) -> Result<T, ConfigErrors> {
         let found = self.found.into_inner();
-        if found.is_empty() {
-            Ok(value)
-        } else {
-            Err(found)
-        }
+        if found.is_empty() { Ok(value) } else { Err(found) }
     }
 }

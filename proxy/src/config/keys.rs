@@ -57,27 +57,13 @@ pub(super) const TOP: &[&str] = &[
     "plugins",
 ];
 
-pub(super) const BACKEND: &[&str] = &[
-    "hostname",
-    "port",
-    "weight",
-    "flag",
-    "application_name",
-    "sslmode",
-    "sslrootcert",
-    "max_connections",
-];
+pub(super) const BACKEND: &[&str] =
+    &["hostname", "port", "weight", "flag", "application_name", "sslmode", "sslrootcert", "max_connections"];
 
 pub(super) const PLUGINS: &[&str] = &["classify", "balance", "rewrite"];
 
-pub(super) const PLUGIN: &[&str] = &[
-    "path",
-    "deadline",
-    "memory_limit",
-    "on_error",
-    "allow_writes_on_standby",
-    "config",
-];
+pub(super) const PLUGIN: &[&str] =
+    &["path", "deadline", "memory_limit", "on_error", "allow_writes_on_standby", "config"];
 
 /// What is wrong with `key` in a table of `kind`, and what to write instead.
 pub(super) fn explain_unknown(kind: Kind, key: &str) -> String {
@@ -129,12 +115,7 @@ pub(super) fn nearest<'n>(word: &str, names: &[&'n str]) -> Option<&'n str> {
     let slips_allowed = (word.chars().count() / 3).max(1);
     names
         .iter()
-        .map(|name| {
-            (
-                strsim::damerau_levenshtein(&word, &name.to_lowercase()),
-                *name,
-            )
-        })
+        .map(|name| (strsim::damerau_levenshtein(&word, &name.to_lowercase()), *name))
         .filter(|(slips, _)| *slips <= slips_allowed)
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, name)| name)

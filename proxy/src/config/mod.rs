@@ -55,10 +55,9 @@ impl Config {
         let path = path.as_ref();
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(&text, path),
-            Err(error) => Err(ConfigErrors::whole_file(
-                path,
-                format!("cannot read the configuration: {error}"),
-            )),
+            Err(error) => {
+                Err(ConfigErrors::whole_file(path, format!("cannot read the configuration: {error}")))
+            }
         }
     }
 

@@ -255,12 +255,7 @@ pub struct Secret(String);
 impl Plugins {
     /// Each role's name in the file, with its plugin.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Plugin)> {
-        [
-            ("classify", &self.classify),
-            ("balance", &self.balance),
-            ("rewrite", &self.rewrite),
-        ]
-        .into_iter()
+        [("classify", &self.classify), ("balance", &self.balance), ("rewrite", &self.rewrite)].into_iter()
     }
 }
 

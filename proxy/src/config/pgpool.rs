@@ -3,144 +3,45 @@
 
 /// Parameters that have another name or another place here, and which.
 const PLACES: &[(&str, &str)] = &[
-    (
-        "backend_hostname",
-        "write hostname = \"…\" in a [[backend]] table",
-    ),
+    ("backend_hostname", "write hostname = \"…\" in a [[backend]] table"),
     ("backend_port", "write port = … in a [[backend]] table"),
     ("backend_weight", "write weight = … in a [[backend]] table"),
     ("backend_flag", "write flag = \"…\" in a [[backend]] table"),
-    (
-        "backend_application_name",
-        "write application_name = \"…\" in a [[backend]] table",
-    ),
-    (
-        "backend_data_directory",
-        "Waypool needs no data directory, remove the line",
-    ),
-    (
-        "num_init_children",
-        "write max_client_conn = …, the most clients at a time",
-    ),
-    (
-        "max_pool",
-        "write default_pool_size = …, the most connections per server, user and database",
-    ),
-    (
-        "enable_pool_hba",
-        "the rules always count here, write them into hba = [\"…\"]",
-    ),
-    (
-        "pool_passwd",
-        "write auth_file = \"…\", or the users into the table [users]",
-    ),
+    ("backend_application_name", "write application_name = \"…\" in a [[backend]] table"),
+    ("backend_data_directory", "Waypool needs no data directory, remove the line"),
+    ("num_init_children", "write max_client_conn = …, the most clients at a time"),
+    ("max_pool", "write default_pool_size = …, the most connections per server, user and database"),
+    ("enable_pool_hba", "the rules always count here, write them into hba = [\"…\"]"),
+    ("pool_passwd", "write auth_file = \"…\", or the users into the table [users]"),
     ("socket_dir", "write unix_socket_directories = [\"…\"]"),
-    (
-        "log_destination",
-        "Waypool writes its log to stderr, remove the line",
-    ),
-    (
-        "logging_collector",
-        "Waypool writes its log to stderr, remove the line",
-    ),
-    (
-        "log_line_prefix",
-        "write log_format = \"human\" or \"json\" instead",
-    ),
-    (
-        "process_management_mode",
-        "Waypool has no processes to manage, remove the line",
-    ),
-    (
-        "process_management_strategy",
-        "Waypool has no processes to manage, remove the line",
-    ),
-    (
-        "min_spare_children",
-        "Waypool has no processes to manage, remove the line",
-    ),
-    (
-        "max_spare_children",
-        "Waypool has no processes to manage, remove the line",
-    ),
-    (
-        "child_life_time",
-        "Waypool has no child processes, remove the line",
-    ),
-    (
-        "child_max_connections",
-        "Waypool has no child processes, remove the line",
-    ),
-    (
-        "serialize_accept",
-        "Waypool has no child processes, remove the line",
-    ),
-    (
-        "enable_shared_relcache",
-        "the cache is always shared here, remove the line",
-    ),
+    ("log_destination", "Waypool writes its log to stderr, remove the line"),
+    ("logging_collector", "Waypool writes its log to stderr, remove the line"),
+    ("log_line_prefix", "write log_format = \"human\" or \"json\" instead"),
+    ("process_management_mode", "Waypool has no processes to manage, remove the line"),
+    ("process_management_strategy", "Waypool has no processes to manage, remove the line"),
+    ("min_spare_children", "Waypool has no processes to manage, remove the line"),
+    ("max_spare_children", "Waypool has no processes to manage, remove the line"),
+    ("child_life_time", "Waypool has no child processes, remove the line"),
+    ("child_max_connections", "Waypool has no child processes, remove the line"),
+    ("serialize_accept", "Waypool has no child processes, remove the line"),
+    ("enable_shared_relcache", "the cache is always shared here, remove the line"),
     ("replication_mode", "write backend_clustering_mode = \"…\""),
     ("master_slave_mode", "write backend_clustering_mode = \"…\""),
-    (
-        "master_slave_sub_mode",
-        "write backend_clustering_mode = \"…\"",
-    ),
-    (
-        "load_balance_mode",
-        "it belongs into [plugins.balance.config]",
-    ),
-    (
-        "statement_level_load_balance",
-        "it belongs into [plugins.balance.config]",
-    ),
-    (
-        "disable_load_balance_on_write",
-        "it belongs into [plugins.balance.config]",
-    ),
-    (
-        "dml_adaptive_object_relationship_list",
-        "it belongs into [plugins.balance.config]",
-    ),
-    (
-        "user_redirect_preference_list",
-        "it belongs into [plugins.balance.config]",
-    ),
-    (
-        "database_redirect_preference_list",
-        "it belongs into [plugins.balance.config]",
-    ),
-    (
-        "app_name_redirect_preference_list",
-        "it belongs into [plugins.balance.config]",
-    ),
-    (
-        "allow_sql_comments",
-        "it belongs into [plugins.classify.config]",
-    ),
-    (
-        "ignore_leading_white_space",
-        "it belongs into [plugins.classify.config]",
-    ),
-    (
-        "read_only_function_list",
-        "it belongs into [plugins.classify.config]",
-    ),
-    (
-        "write_function_list",
-        "it belongs into [plugins.classify.config]",
-    ),
-    (
-        "primary_routing_query_pattern_list",
-        "it belongs into [plugins.classify.config]",
-    ),
-    (
-        "check_temp_table",
-        "it belongs into [plugins.classify.config]",
-    ),
-    (
-        "check_unlogged_table",
-        "it belongs into [plugins.classify.config]",
-    ),
+    ("master_slave_sub_mode", "write backend_clustering_mode = \"…\""),
+    ("load_balance_mode", "it belongs into [plugins.balance.config]"),
+    ("statement_level_load_balance", "it belongs into [plugins.balance.config]"),
+    ("disable_load_balance_on_write", "it belongs into [plugins.balance.config]"),
+    ("dml_adaptive_object_relationship_list", "it belongs into [plugins.balance.config]"),
+    ("user_redirect_preference_list", "it belongs into [plugins.balance.config]"),
+    ("database_redirect_preference_list", "it belongs into [plugins.balance.config]"),
+    ("app_name_redirect_preference_list", "it belongs into [plugins.balance.config]"),
+    ("allow_sql_comments", "it belongs into [plugins.classify.config]"),
+    ("ignore_leading_white_space", "it belongs into [plugins.classify.config]"),
+    ("read_only_function_list", "it belongs into [plugins.classify.config]"),
+    ("write_function_list", "it belongs into [plugins.classify.config]"),
+    ("primary_routing_query_pattern_list", "it belongs into [plugins.classify.config]"),
+    ("check_temp_table", "it belongs into [plugins.classify.config]"),
+    ("check_unlogged_table", "it belongs into [plugins.classify.config]"),
 ];
 
 /// The other parameters of Pgpool-II 4.8: known, without a counterpart yet.
@@ -187,18 +88,13 @@ pub(super) fn place_of(key: &str) -> Option<&'static str> {
     if name != key && super::keys::TOP.contains(&name) {
         return Some("write it without the number, once for all servers");
     }
-    PLACES
-        .iter()
-        .find(|(parameter, _)| *parameter == name)
-        .map(|(_, place)| *place)
+    PLACES.iter().find(|(parameter, _)| *parameter == name).map(|(_, place)| *place)
 }
 
 /// Whether `key` is one of the others.
 pub(super) fn is_parameter(key: &str) -> bool {
     let name = without_number(key);
-    WITHOUT_COUNTERPART
-        .split_whitespace()
-        .any(|parameter| parameter == key || parameter == name)
+    WITHOUT_COUNTERPART.split_whitespace().any(|parameter| parameter == key || parameter == name)
 }
 
 /// Pgpool-II numbers what belongs to a server: `backend_hostname0`.

@@ -8,9 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::errors::Problems;
 use super::keys::{self, Kind};
-use super::model::{
-    ClusteringMode, Config, HbaLine, ListenTls, LogFormat, LogLevel, PoolMode, Secret,
-};
+use super::model::{ClusteringMode, Config, HbaLine, ListenTls, LogFormat, LogLevel, PoolMode, Secret};
 use super::section::{Section, in_folder_of, type_of};
 use super::units::Bare::{Milliseconds, Seconds};
 use super::{read_backend, read_plugin};
@@ -21,11 +19,7 @@ const fn secs(seconds: u64) -> Duration {
 
 /// Reads everything. Where `problems` holds mistakes afterwards, the result
 /// has defaults in their places and must not be used.
-pub(super) fn config<'a>(
-    table: &'a DeTable<'a>,
-    source: &Path,
-    problems: &'a Problems<'a>,
-) -> Config {
+pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Problems<'a>) -> Config {
     let top = Section::top(table, problems);
     let config = Config {
         source: source.to_owned(),
@@ -52,15 +46,9 @@ pub(super) fn config<'a>(
         client_idle_limit: top.limit("client_idle_limit", None, Seconds),
 
         sr_check_period: top.period("sr_check_period", secs(10), Seconds),
-        sr_check_user: top
-            .text("sr_check_user", "waypool")
-            .unwrap_or_default()
-            .to_owned(),
+        sr_check_user: top.text("sr_check_user", "waypool").unwrap_or_default().to_owned(),
         sr_check_password: top.text("sr_check_password", "…").map(Secret::new),
-        sr_check_database: top
-            .text("sr_check_database", "postgres")
-            .unwrap_or("postgres")
-            .to_owned(),
+        sr_check_database: top.text("sr_check_database", "postgres").unwrap_or("postgres").to_owned(),
         health_check_period: top.period("health_check_period", secs(1), Seconds),
         delay_threshold: unless_zero(top.size("delay_threshold", 0, 0..=1 << 50)),
 
@@ -68,8 +56,7 @@ pub(super) fn config<'a>(
         // one cache for all sessions.
         relcache_size: top.integer("relcache_size", 4096, 1..=10_000_000),
         relcache_expire: top.limit("relcache_expire", None, Seconds),
-        statement_cache_size: top.size("statement_cache_size", 16 << 20, 1 << 20..=64 << 30)
-            as usize,
+        statement_cache_size: top.size("statement_cache_size", 16 << 20, 1 << 20..=64 << 30) as usize,
 
         ssl: ssl(&top, source),
         hba: hba(&top),
@@ -80,11 +67,7 @@ pub(super) fn config<'a>(
         log_format: top.choice(
             "log_format",
             LogFormat::Auto,
-            &[
-                ("auto", LogFormat::Auto),
-                ("human", LogFormat::Human),
-                ("json", LogFormat::Json),
-            ],
+            &[("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)],
             &[],
         ),
 
@@ -121,18 +104,12 @@ fn unless_zero<T: Default + PartialEq>(number: T) -> Option<T> {
 
 fn unix_socket_directories(top: &Section<'_>, source: &Path) -> Vec<PathBuf> {
     let key = "unix_socket_directories";
-    let directories: Vec<PathBuf> = top
-        .list(key, ',', &["/tmp"])
-        .iter()
-        .map(|directory| in_folder_of(source, directory))
-        .collect();
+    let directories: Vec<PathBuf> =
+        top.list(key, ',', &["/tmp"]).iter().map(|directory| in_folder_of(source, directory)).collect();
     for directory in &directories {
         if !directory.is_dir() {
             let directory = directory.display();
-            top.complain(
-                key,
-                format!("{key}: there is no directory {directory}: create it"),
-            );
+            top.complain(key, format!("{key}: there is no directory {directory}: create it"));
         }
     }
     directories
@@ -153,10 +130,7 @@ fn unix_socket_permissions(top: &Section<'_>) -> u32 {
     match octal.map(|digits| u32::from_str_radix(digits, 8)) {
         Some(Ok(mode)) if mode <= 0o777 => mode,
         _ => {
-            top.at(
-                value,
-                format!("{key} must be an octal file mode: write {key} = \"0777\""),
-            );
+            top.at(value, format!("{key} must be an octal file mode: write {key} = \"0777\""));
             0o777
         }
     }
@@ -166,30 +140,14 @@ fn backend_clustering_mode(top: &Section<'_>) -> ClusteringMode {
     top.choice(
         "backend_clustering_mode",
         ClusteringMode::StreamingReplication,
-        &[
-            (
-                "streaming_replication",
-                ClusteringMode::StreamingReplication,
-            ),
-            ("raw", ClusteringMode::Raw),
-        ],
-        &[
-            "native_replication",
-            "logical_replication",
-            "snapshot_isolation",
-            "slony",
-        ],
+        &[("streaming_replication", ClusteringMode::StreamingReplication), ("raw", ClusteringMode::Raw)],
+        &["native_replication", "logical_replication", "snapshot_isolation", "slony"],
     )
 }
 
 fn pool_mode(top: &Section<'_>) -> PoolMode {
     let supported = [("session", PoolMode::Session)];
-    top.choice(
-        "pool_mode",
-        PoolMode::Session,
-        &supported,
-        &["transaction", "statement"],
-    )
+    top.choice("pool_mode", PoolMode::Session, &supported, &["transaction", "statement"])
 }
 
 fn log_min_messages(top: &Section<'_>) -> LogLevel {
@@ -226,33 +184,20 @@ fn ssl(top: &Section<'_>, source: &Path) -> Option<ListenTls> {
     if !on {
         return None;
     }
-    for (name, path, example) in [
-        ("ssl_cert", &cert, "server.crt"),
-        ("ssl_key", &key, "server.key"),
-    ] {
+    for (name, path, example) in [("ssl_cert", &cert, "server.crt"), ("ssl_key", &key, "server.key")] {
         if path.is_none() {
             let message = format!("ssl = true needs {name}: write {name} = \"{example}\"");
             top.complain("ssl", message);
         }
     }
-    Some(ListenTls {
-        cert: cert?,
-        key: key?,
-        ca_cert,
-    })
+    Some(ListenTls { cert: cert?, key: key?, ca_cert })
 }
 
 fn hba(top: &Section<'_>) -> Vec<HbaLine> {
     let default = || {
-        [
-            "local all all scram-sha-256",
-            "host all all all scram-sha-256",
-        ]
-        .map(|text| HbaLine {
-            text: text.to_owned(),
-            line: 0,
-        })
-        .to_vec()
+        ["local all all scram-sha-256", "host all all all scram-sha-256"]
+            .map(|text| HbaLine { text: text.to_owned(), line: 0 })
+            .to_vec()
     };
     let Some(lines) = top.strings("hba") else {
         return default();
@@ -264,10 +209,7 @@ fn hba(top: &Section<'_>) -> Vec<HbaLine> {
              hba = [\"host all all all scram-sha-256\"]",
         );
     }
-    lines
-        .into_iter()
-        .map(|(text, line)| HbaLine { text, line })
-        .collect()
+    lines.into_iter().map(|(text, line)| HbaLine { text, line }).collect()
 }
 
 /// Messages name the user, never the secret.
@@ -291,10 +233,7 @@ fn users(top: &Section<'_>) -> BTreeMap<String, Secret> {
         }
         match value.get_ref() {
             DeValue::String(secret) if secret.is_empty() => {
-                section.at(
-                    value,
-                    format!("the secret of user {name} is empty: remove the line"),
-                );
+                section.at(value, format!("the secret of user {name} is empty: remove the line"));
             }
             DeValue::String(secret) => {
                 users.insert(name.to_owned(), Secret::new(secret.as_ref()));

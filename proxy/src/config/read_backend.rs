@@ -17,36 +17,21 @@ const SSLMODES: &[(&str, SslMode)] = &[
     ("verify-full", SslMode::VerifyFull),
 ];
 
-const FLAGS: &[&str] = &[
-    "ALLOW_TO_FAILOVER",
-    "DISALLOW_TO_FAILOVER",
-    "ALWAYS_PRIMARY",
-];
+const FLAGS: &[&str] = &["ALLOW_TO_FAILOVER", "DISALLOW_TO_FAILOVER", "ALWAYS_PRIMARY"];
 
 pub(super) fn backends(top: &Section<'_>, source: &Path) -> Vec<Backend> {
     let sections = top.tables("backend", Kind::Backend);
     // What is not an array has been reported already.
-    let none_written = top
-        .value("backend")
-        .is_none_or(|value| value.get_ref().is_array());
+    let none_written = top.value("backend").is_none_or(|value| value.get_ref().is_array());
     if sections.is_empty() && none_written {
-        top.complain(
-            "backend",
-            "there is no [[backend]]: write one for each server, with hostname = \"…\"",
-        );
+        top.complain("backend", "there is no [[backend]]: write one for each server, with hostname = \"…\"");
     }
-    let backends: Vec<Backend> = sections
-        .iter()
-        .map(|section| backend(section, source))
-        .collect();
+    let backends: Vec<Backend> = sections.iter().map(|section| backend(section, source)).collect();
     for (index, (section, backend)) in sections.iter().zip(&backends).enumerate() {
         check_against_earlier(section, backend, &backends[..index]);
     }
     if let Some(section) = sections.get(MOST) {
-        section.complain(
-            "hostname",
-            format!("there are more than {MOST} [[backend]]: remove some"),
-        );
+        section.complain("hostname", format!("there are more than {MOST} [[backend]]: remove some"));
     }
     backends
 }
@@ -58,9 +43,7 @@ fn backend(section: &Section<'_>, source: &Path) -> Backend {
         port: section.integer("port", 5432, 1..=65535),
         weight: weight(section),
         flag: flag(section),
-        application_name: section
-            .text("application_name", "standby1")
-            .map(str::to_owned),
+        application_name: section.text("application_name", "standby1").map(str::to_owned),
         sslrootcert: sslrootcert(section, sslmode, source),
         sslmode,
         max_connections: match section.integer("max_connections", 0, 0..=1_000_000) {
@@ -77,14 +60,8 @@ fn hostname(section: &Section<'_>, source: &Path) -> Host {
     let key = "hostname";
     let Some(text) = section.text(key, "localhost") else {
         // A value of another type has been reported already.
-        if section
-            .value(key)
-            .is_none_or(|value| value.get_ref().is_str())
-        {
-            section.complain(
-                key,
-                "hostname is missing: write hostname = \"…\" in this [[backend]]",
-            );
+        if section.value(key).is_none_or(|value| value.get_ref().is_str()) {
+            section.complain(key, "hostname is missing: write hostname = \"…\" in this [[backend]]");
         }
         return Host::Tcp(String::new());
     };
@@ -95,15 +72,10 @@ fn hostname(section: &Section<'_>, source: &Path) -> Host {
     if let (Some((name, port)), false) = (text.rsplit_once(':'), is_ipv6) {
         section.complain(
             key,
-            format!(
-                "hostname must not contain a port: write hostname = \"{name}\" and port = {port}"
-            ),
+            format!("hostname must not contain a port: write hostname = \"{name}\" and port = {port}"),
         );
     } else if text.contains([',', ' ']) {
-        section.complain(
-            key,
-            format!("hostname = \"{text}\" is not one host: write a [[backend]] for each"),
-        );
+        section.complain(key, format!("hostname = \"{text}\" is not one host: write a [[backend]] for each"));
     }
     Host::Tcp(text.to_owned())
 }
@@ -113,19 +85,13 @@ fn weight(section: &Section<'_>) -> f64 {
     if weight.is_finite() && weight >= 0.0 {
         return weight;
     }
-    section.complain(
-        "weight",
-        format!("weight must be 0 or more, not {weight}: write weight = 1.0"),
-    );
+    section.complain("weight", format!("weight must be 0 or more, not {weight}: write weight = 1.0"));
     1.0
 }
 
 /// Words that `|` combines, as in pgpool.conf.
 fn flag(section: &Section<'_>) -> BackendFlag {
-    let mut flag = BackendFlag {
-        allow_to_failover: true,
-        always_primary: false,
-    };
+    let mut flag = BackendFlag { allow_to_failover: true, always_primary: false };
     let Some(text) = section.text("flag", "ALLOW_TO_FAILOVER") else {
         return flag;
     };
@@ -138,10 +104,7 @@ fn flag(section: &Section<'_>) -> BackendFlag {
             _ => {
                 let advice = match keys::nearest(word, FLAGS) {
                     Some(near) => format!("did you mean \"{near}\"?"),
-                    None => format!(
-                        "write {}, or several with | between them",
-                        keys::one_of(FLAGS)
-                    ),
+                    None => format!("write {}, or several with | between them", keys::one_of(FLAGS)),
                 };
                 section.complain("flag", format!("flag \"{word}\" is unknown: {advice}"));
             }
@@ -203,9 +166,7 @@ fn check_against_earlier(section: &Section<'_>, backend: &Backend, earlier: &[Ba
         );
     }
     if backend.flag.always_primary && earlier.iter().any(|other| other.flag.always_primary) {
-        section.complain(
-            "flag",
-            "a second [[backend]] with ALWAYS_PRIMARY: only one server can be the primary",
-        );
+        section
+            .complain("flag", "a second [[backend]] with ALWAYS_PRIMARY: only one server can be the primary");
     }
 }

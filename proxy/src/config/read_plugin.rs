@@ -22,11 +22,7 @@ const MOST_MEMORY: u64 = 4 << 30;
 
 pub(super) fn plugins(top: &Section<'_>, source: &Path) -> Plugins {
     let Some(section) = top.table("plugins", Kind::Plugins) else {
-        return Plugins {
-            classify: builtin(),
-            balance: builtin(),
-            rewrite: builtin(),
-        };
+        return Plugins { classify: builtin(), balance: builtin(), rewrite: builtin() };
     };
     let plugins = Plugins {
         classify: plugin(&section, "classify", source),
@@ -70,10 +66,7 @@ fn deadline(section: &Section<'_>) -> Duration {
     if deadline >= SHORTEST_DEADLINE {
         return deadline;
     }
-    section.complain(
-        "deadline",
-        "deadline must be \"1ms\" or more: write deadline = \"10ms\"",
-    );
+    section.complain("deadline", "deadline must be \"1ms\" or more: write deadline = \"10ms\"");
     DEADLINE
 }
 
@@ -85,10 +78,7 @@ fn config(section: &Section<'_>) -> Json {
     };
     let members = table.entries().map(|(key, value, _)| {
         let json = json(value.get_ref()).unwrap_or_else(|wrong| {
-            table.at(
-                value,
-                format!("{key} cannot be handed to the plugin: {wrong}"),
-            );
+            table.at(value, format!("{key} cannot be handed to the plugin: {wrong}"));
             Json::Null
         });
         (key.to_owned(), json)
@@ -106,11 +96,7 @@ fn json(value: &DeValue<'_>) -> Result<Json, String> {
             Err(_) => return Err(format!("{integer} does not fit into 64 bits")),
         },
         DeValue::Float(float) => {
-            let number = float
-                .as_str()
-                .parse()
-                .ok()
-                .and_then(serde_json::Number::from_f64);
+            let number = float.as_str().parse().ok().and_then(serde_json::Number::from_f64);
             match number {
                 Some(number) => Json::Number(number),
                 None => return Err(format!("{float} is no JSON number")),

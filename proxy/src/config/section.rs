@@ -29,23 +29,11 @@ type Value<'a> = Spanned<DeValue<'a>>;
 
 impl<'a> Section<'a> {
     pub(super) fn top(table: &'a DeTable<'a>, problems: &'a Problems<'a>) -> Self {
-        Self {
-            kind: Kind::Top,
-            table,
-            header: None,
-            asked: RefCell::default(),
-            problems,
-        }
+        Self { kind: Kind::Top, table, header: None, asked: RefCell::default(), problems }
     }
 
     fn inner(&self, kind: Kind, table: &'a DeTable<'a>, header: Range<usize>) -> Self {
-        Self {
-            kind,
-            table,
-            header: Some(header),
-            asked: RefCell::default(),
-            problems: self.problems,
-        }
+        Self { kind, table, header: Some(header), asked: RefCell::default(), problems: self.problems }
     }
 
     // --- numbers and words
@@ -64,10 +52,7 @@ impl<'a> Section<'a> {
             Ok(number) if allowed.contains(&number) => number,
             _ => {
                 let (least, most) = (allowed.start(), allowed.end());
-                self.at(
-                    value,
-                    format!("{key} must be from {least} to {most}, not {number}"),
-                );
+                self.at(value, format!("{key} must be from {least} to {most}, not {number}"));
                 default
             }
         }
@@ -117,15 +102,9 @@ impl<'a> Section<'a> {
         }
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let message = if not_supported_yet.contains(&text) {
-            format!(
-                "{key} = \"{text}\" is not supported yet: write {}",
-                keys::one_of(&known)
-            )
+            format!("{key} = \"{text}\" is not supported yet: write {}", keys::one_of(&known))
         } else {
-            format!(
-                "{key} = \"{text}\" is unknown: write {}",
-                keys::one_of(&known)
-            )
+            format!("{key} = \"{text}\" is unknown: write {}", keys::one_of(&known))
         };
         self.at(value, message);
         default
@@ -144,10 +123,7 @@ impl<'a> Section<'a> {
             None => return default,
         };
         units::duration(&text, bare).unwrap_or_else(|wrong| {
-            self.at(
-                value,
-                format!("{key} {wrong}, for example {key} = {example}"),
-            );
+            self.at(value, format!("{key} {wrong}, for example {key} = {example}"));
             default
         })
     }
@@ -157,32 +133,19 @@ impl<'a> Section<'a> {
         let duration = self.duration(key, default, bare);
         if duration.is_zero() {
             let example = units::show_duration(default);
-            self.complain(
-                key,
-                format!("{key} must not be zero: write {key} = \"{example}\""),
-            );
+            self.complain(key, format!("{key} must not be zero: write {key} = \"{example}\""));
             return default;
         }
         duration
     }
 
     /// A duration where zero means "off".
-    pub(super) fn limit(
-        &self,
-        key: &'static str,
-        default: Option<Duration>,
-        bare: Bare,
-    ) -> Option<Duration> {
+    pub(super) fn limit(&self, key: &'static str, default: Option<Duration>, bare: Bare) -> Option<Duration> {
         let duration = self.duration(key, default.unwrap_or_default(), bare);
         (!duration.is_zero()).then_some(duration)
     }
 
-    pub(super) fn size(
-        &self,
-        key: &'static str,
-        default: u64,
-        allowed: RangeInclusive<u64>,
-    ) -> u64 {
+    pub(super) fn size(&self, key: &'static str, default: u64, allowed: RangeInclusive<u64>) -> u64 {
         let Some(value) = self.find(key) else {
             return default;
         };
@@ -195,17 +158,11 @@ impl<'a> Section<'a> {
             Ok(_) => {
                 let least = units::show_size(*allowed.start());
                 let most = units::show_size(*allowed.end());
-                self.at(
-                    value,
-                    format!("{key} must be from \"{least}\" to \"{most}\", not \"{text}\""),
-                );
+                self.at(value, format!("{key} must be from \"{least}\" to \"{most}\", not \"{text}\""));
                 default
             }
             Err(wrong) => {
-                self.at(
-                    value,
-                    format!("{key} {wrong}, for example {key} = {example}"),
-                );
+                self.at(value, format!("{key} {wrong}, for example {key} = {example}"));
                 default
             }
         }
@@ -234,11 +191,7 @@ impl<'a> Section<'a> {
             };
             return lines.into_iter().map(|(text, _)| text).collect();
         };
-        text.split(separator)
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
-            .collect()
+        text.split(separator).map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
     }
 
     /// An array of strings, each with its line.
@@ -257,10 +210,7 @@ impl<'a> Section<'a> {
                 }
                 None => {
                     let kind = type_of(element.get_ref());
-                    self.at(
-                        element,
-                        format!("{key} must hold strings, not {kind}: put quotes around it"),
-                    );
+                    self.at(element, format!("{key} must hold strings, not {kind}: put quotes around it"));
                 }
             }
         }
@@ -282,10 +232,7 @@ impl<'a> Section<'a> {
         match readable {
             Ok(metadata) if metadata.is_file() => {}
             Ok(_) => self.complain(key, format!("{key}: {} is not a file", path.display())),
-            Err(error) => self.complain(
-                key,
-                format!("{key}: cannot read {}: {error}", path.display()),
-            ),
+            Err(error) => self.complain(key, format!("{key}: cannot read {}: {error}", path.display())),
         }
         Some(path)
     }
@@ -304,10 +251,7 @@ impl<'a> Section<'a> {
             Kind::Plugin => format!("[plugins.NAME.{key}]"),
             Kind::Top | Kind::Backend | Kind::Free => format!("[{key}]"),
         };
-        self.at(
-            value,
-            format!("{key} must be a table, not {found}: write {header}"),
-        );
+        self.at(value, format!("{key} must be a table, not {found}: write {header}"));
         None
     }
 
@@ -320,27 +264,19 @@ impl<'a> Section<'a> {
         for element in value.get_ref().as_array().into_iter().flatten() {
             match element.get_ref().as_table() {
                 Some(table) => sections.push(self.inner(kind, table, element.span())),
-                None => self.at(
-                    element,
-                    format!("each {key} must be a table: write [[{key}]]"),
-                ),
+                None => self.at(element, format!("each {key} must be a table: write [[{key}]]")),
             }
         }
         if !value.get_ref().is_array() {
             let wrong = type_of(value.get_ref());
-            self.at(
-                value,
-                format!("{key} must be written [[{key}]], with two brackets, not as {wrong}"),
-            );
+            self.at(value, format!("{key} must be written [[{key}]], with two brackets, not as {wrong}"));
         }
         sections
     }
 
     /// Everything in it, for tables whose keys are free.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Value<'a>, Range<usize>)> {
-        self.table
-            .iter()
-            .map(|(key, value)| (key.get_ref().as_ref(), value, key.span()))
+        self.table.iter().map(|(key, value)| (key.get_ref().as_ref(), value, key.span()))
     }
 
     // --- mistakes
@@ -371,8 +307,7 @@ impl<'a> Section<'a> {
         );
         for (key, _, span) in self.entries() {
             if !asked.contains(&key) {
-                self.problems
-                    .at(&span, keys::explain_unknown(self.kind, key));
+                self.problems.at(&span, keys::explain_unknown(self.kind, key));
             }
         }
     }
@@ -390,13 +325,7 @@ impl<'a> Section<'a> {
     }
 
     /// Durations and sizes may be written with a unit, or as a bare integer.
-    fn text_or_integer(
-        &self,
-        key: &str,
-        value: &Value<'_>,
-        wanted: &str,
-        example: &str,
-    ) -> Option<String> {
+    fn text_or_integer(&self, key: &str, value: &Value<'_>, wanted: &str, example: &str) -> Option<String> {
         match value.get_ref() {
             DeValue::String(text) => Some(text.to_string()),
             other => match integer_of(other) {
@@ -406,19 +335,9 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn wrong_type<T>(
-        &self,
-        key: &str,
-        value: &Value<'_>,
-        wanted: &str,
-        example: &str,
-        default: T,
-    ) -> T {
+    fn wrong_type<T>(&self, key: &str, value: &Value<'_>, wanted: &str, example: &str, default: T) -> T {
         let found = type_of(value.get_ref());
-        self.at(
-            value,
-            format!("{key} must be {wanted}, not {found}: write {key} = {example}"),
-        );
+        self.at(value, format!("{key} must be {wanted}, not {found}: write {key} = {example}"));
         default
     }
 }

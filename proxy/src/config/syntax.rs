@@ -53,11 +53,7 @@ fn leaves_something_open(message: &str) -> bool {
 }
 
 fn describe(text: &str, position: Position, message: &str) -> String {
-    let line = text
-        .lines()
-        .nth(position.line - 1)
-        .unwrap_or_default()
-        .trim();
+    let line = text.lines().nth(position.line - 1).unwrap_or_default().trim();
     let shown = if may_hold_a_secret(text, position.line) {
         line.split_once('=').map_or("", |(key, _)| key.trim_end())
     } else {
@@ -84,12 +80,7 @@ fn may_hold_a_secret(text: &str, line_number: usize) -> bool {
 
 /// What is wrong in lines that TOML could read. Missing things are not
 /// reported: they may stand in a line that it could not.
-fn add_mistakes_elsewhere(
-    text: &str,
-    file: &Path,
-    table: &Spanned<DeTable<'_>>,
-    errors: &mut ConfigErrors,
-) {
+fn add_mistakes_elsewhere(text: &str, file: &Path, table: &Spanned<DeTable<'_>>, errors: &mut ConfigErrors) {
     let problems = Problems::new(text, file);
     let config = read::config(table.get_ref(), file, &problems);
     let Err(others) = problems.into_result(config) else {
@@ -99,9 +90,8 @@ fn add_mistakes_elsewhere(
         let Some(position) = other.position else {
             continue;
         };
-        let line_is_broken = errors
-            .iter()
-            .any(|error| error.position.is_some_and(|p| p.line == position.line));
+        let line_is_broken =
+            errors.iter().any(|error| error.position.is_some_and(|p| p.line == position.line));
         if !line_is_broken {
             errors.add(Some(position), other.message.clone());
         }

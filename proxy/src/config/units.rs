@@ -23,13 +23,7 @@ const TIME: [(&str, u64); 6] = [
     ("d", 86_400_000_000),
 ];
 
-const SIZE: [(&str, u64); 5] = [
-    ("B", 1),
-    ("kB", 1 << 10),
-    ("MB", 1 << 20),
-    ("GB", 1 << 30),
-    ("TB", 1 << 40),
-];
+const SIZE: [(&str, u64); 5] = [("B", 1), ("kB", 1 << 10), ("MB", 1 << 20), ("GB", 1 << 30), ("TB", 1 << 40)];
 
 /// `"10s"` and the like; without a unit, in that of `bare`. The error is the
 /// end of a sentence that begins with the option's name.
@@ -49,14 +43,8 @@ pub(super) fn duration(text: &str, bare: Bare) -> Result<Duration, String> {
 /// `"64MB"` and the like in bytes; without a unit, bytes.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
-    let bytes_each = if unit.is_empty() {
-        1
-    } else {
-        find(&SIZE, unit)?
-    };
-    whole_number(number, text)?
-        .checked_mul(bytes_each)
-        .ok_or_else(|| "is too large".to_owned())
+    let bytes_each = if unit.is_empty() { 1 } else { find(&SIZE, unit)? };
+    whole_number(number, text)?.checked_mul(bytes_each).ok_or_else(|| "is too large".to_owned())
 }
 
 /// As a person would write it: `10s`, `2min`.
@@ -71,10 +59,8 @@ pub(super) fn show_size(bytes: u64) -> String {
 }
 
 fn show(amount: u64, units: &[(&str, u64)], zero: &str) -> String {
-    let largest_fitting = units
-        .iter()
-        .rev()
-        .find(|(_, each)| amount >= *each && amount % each == 0);
+    let largest_fitting =
+        units.iter().rev().find(|(_, each)| amount >= *each && amount.is_multiple_of(*each));
     match largest_fitting {
         Some((name, each)) => format!("{}{name}", amount / each),
         None => zero.to_owned(),
@@ -84,9 +70,8 @@ fn show(amount: u64, units: &[(&str, u64)], zero: &str) -> String {
 /// `"10 s"` → `("10", "s")`
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
-    let end_of_number = text
-        .find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '-' | '+'))
-        .unwrap_or(text.len());
+    let end_of_number =
+        text.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '-' | '+')).unwrap_or(text.len());
     let (number, unit) = text.split_at(end_of_number);
     (number, unit.trim())
 }
@@ -96,32 +81,21 @@ fn whole_number(number: &str, text: &str) -> Result<u64, String> {
         return Err(format!("must not be negative, but is \"{text}\""));
     }
     if number.contains('.') {
-        return Err(format!(
-            "must be a whole number, not \"{text}\": take a smaller unit"
-        ));
+        return Err(format!("must be a whole number, not \"{text}\": take a smaller unit"));
     }
     if number.is_empty() {
         return Err(format!("must begin with a number, but is \"{text}\""));
     }
-    number
-        .parse()
-        .map_err(|_| format!("is not a number that can be used: \"{text}\""))
+    number.parse().map_err(|_| format!("is not a number that can be used: \"{text}\""))
 }
 
 /// Upper and lower case count the same: no unit here has a namesake that
 /// differs in case alone.
 fn find(units: &[(&str, u64)], wanted: &str) -> Result<u64, String> {
-    units
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-        .map(|(_, each)| *each)
-        .ok_or_else(|| {
-            let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
-            format!(
-                "has the unknown unit \"{wanted}\": take one of {}",
-                names.join(", ")
-            )
-        })
+    units.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, each)| *each).ok_or_else(|| {
+        let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
+        format!("has the unknown unit \"{wanted}\": take one of {}", names.join(", "))
+    })
 }
 
 // === impl Bare ===

@@ -36,10 +36,8 @@ fn filter(level: LogLevel) -> EnvFilter {
 fn json_lines_can_be_parsed() {
     let memory = Memory::default();
     let writer = memory.clone();
-    let (subscriber, _logging) = build(
-        filter(LogLevel::Info),
-        output(LogFormat::Json, move || writer.clone()),
-    );
+    let (subscriber, _logging) =
+        build(filter(LogLevel::Info), output(LogFormat::Json, move || writer.clone()));
     tracing::subscriber::with_default(subscriber, || {
         tracing::info!(backend = 1, "server is up");
     });
@@ -53,18 +51,13 @@ fn json_lines_can_be_parsed() {
 fn human_lines_are_plain_text() {
     let memory = Memory::default();
     let writer = memory.clone();
-    let (subscriber, _logging) = build(
-        filter(LogLevel::Info),
-        output(LogFormat::Human, move || writer.clone()),
-    );
+    let (subscriber, _logging) =
+        build(filter(LogLevel::Info), output(LogFormat::Human, move || writer.clone()));
     tracing::subscriber::with_default(subscriber, || {
         tracing::warn!(backend = 1, "server is down");
     });
     let line = memory.take();
-    assert!(
-        line.contains("WARN") && line.contains("server is down"),
-        "{line}"
-    );
+    assert!(line.contains("WARN") && line.contains("server is down"), "{line}");
     assert_eq!(line.lines().count(), 1);
 }
 
@@ -72,18 +65,13 @@ fn human_lines_are_plain_text() {
 fn level_and_format_change_while_running() {
     let memory = Memory::default();
     let (first, second) = (memory.clone(), memory.clone());
-    let (subscriber, logging) = build(
-        filter(LogLevel::Warning),
-        output(LogFormat::Human, move || first.clone()),
-    );
+    let (subscriber, logging) =
+        build(filter(LogLevel::Warning), output(LogFormat::Human, move || first.clone()));
     tracing::subscriber::with_default(subscriber, || {
         tracing::info!("too early");
         assert_eq!(memory.take(), "");
         logging.filter.reload(filter(LogLevel::Info)).unwrap();
-        logging
-            .output
-            .reload(output(LogFormat::Json, move || second.clone()))
-            .unwrap();
+        logging.output.reload(output(LogFormat::Json, move || second.clone())).unwrap();
         tracing::info!("now");
         assert!(memory.take().starts_with('{'));
     });
@@ -93,10 +81,8 @@ fn level_and_format_change_while_running() {
 fn only_waypool_gets_chatty() {
     let memory = Memory::default();
     let writer = memory.clone();
-    let (subscriber, _logging) = build(
-        filter(LogLevel::Debug1),
-        output(LogFormat::Json, move || writer.clone()),
-    );
+    let (subscriber, _logging) =
+        build(filter(LogLevel::Debug1), output(LogFormat::Json, move || writer.clone()));
     tracing::subscriber::with_default(subscriber, || {
         tracing::debug!(target: "wasmtime::runtime", "library");
         tracing::debug!(target: "waypool::session", "ours");
@@ -104,22 +90,13 @@ fn only_waypool_gets_chatty() {
         tracing::trace!(target: "waypool::session", "too fine");
     });
     let log = memory.take();
-    assert!(
-        !log.contains("library") && !log.contains("too fine"),
-        "{log}"
-    );
+    assert!(!log.contains("library") && !log.contains("too fine"), "{log}");
     assert_eq!(log.lines().count(), 2, "{log}");
 }
 
 #[test]
 fn every_level_is_a_filter() {
-    for level in [
-        LogLevel::Debug5,
-        LogLevel::Debug1,
-        LogLevel::Notice,
-        LogLevel::Warning,
-        LogLevel::Panic,
-    ] {
+    for level in [LogLevel::Debug5, LogLevel::Debug1, LogLevel::Notice, LogLevel::Warning, LogLevel::Panic] {
         assert!(EnvFilter::try_new(directives(level)).is_ok(), "{level:?}");
     }
 }

@@ -19,11 +19,7 @@ pub(super) struct Loaded {
 }
 
 /// Reads and compiles. May take seconds.
-pub(super) fn load(
-    engine: &Engine,
-    cache: &LazyCache,
-    source: &PluginSource,
-) -> Result<Loaded, PluginError> {
+pub(super) fn load(engine: &Engine, cache: &LazyCache, source: &PluginSource) -> Result<Loaded, PluginError> {
     let in_form =
         |error| PluginError::Form { name: source.name.clone(), origin: source.origin.to_string(), error };
     match &source.origin {

@@ -61,15 +61,20 @@ impl ConnectError {
         match self {
             ConnectError::Io(_) | ConnectError::Timeout(_) => true,
             // cannot_connect_now, admin_shutdown, crash_shutdown
-            ConnectError::Refused { sqlstate, .. } => matches!(sqlstate.as_str(), "57P03" | "57P01" | "57P02"),
+            ConnectError::Refused { sqlstate, .. } => {
+                matches!(sqlstate.as_str(), "57P03" | "57P01" | "57P02")
+            }
             _ => false,
         }
     }
 
     pub fn to_client(&self, backend: &Backend) -> PgError {
         if let ConnectError::Refused { sqlstate, message } = self {
-            return PgError::error(sqlstate.clone(), message.clone())
-                .with_detail(format!("Backend {} ({}) said this.", backend.id, backend.address()));
+            return PgError::error(sqlstate.clone(), message.clone()).with_detail(format!(
+                "Backend {} ({}) said this.",
+                backend.id,
+                backend.address()
+            ));
         }
         let sqlstate = match self {
             ConnectError::Auth(_) => "28000",
@@ -122,7 +127,10 @@ async fn open(target: &Target) -> Result<Stream, ConnectError> {
     match plain.read_u8().await? {
         b'S' => {
             let host = target.backend.config.hostname.to_string();
-            let stream = connector.connect(plain, &host).await.map_err(|error| ConnectError::Tls(error.to_string()))?;
+            let stream = connector
+                .connect(plain, &host)
+                .await
+                .map_err(|error| ConnectError::Tls(error.to_string()))?;
             Ok(Stream::Connected(Box::new(stream)))
         }
         b'N' if target.backend.config.sslmode == SslMode::Prefer => Ok(Stream::Plain(plain)),
@@ -133,7 +141,12 @@ async fn open(target: &Target) -> Result<Stream, ConnectError> {
 
 /// A CancelRequest on a connection of its own. Returns when the server has
 /// closed it, which it does after it has signalled the process.
-pub(super) async fn cancel(target: &Target, pid: u32, key: &[u8], limit: Duration) -> Result<(), ConnectError> {
+pub(super) async fn cancel(
+    target: &Target,
+    pid: u32,
+    key: &[u8],
+    limit: Duration,
+) -> Result<(), ConnectError> {
     let attempt = async {
         let mut stream = open(target).await?;
         let mut request = Outbox::default();
@@ -152,7 +165,11 @@ struct Login {
     outbox: Outbox,
 }
 
-async fn login(stream: Stream, identity: &Identity, credentials: &Credentials) -> Result<Parts, ConnectError> {
+async fn login(
+    stream: Stream,
+    identity: &Identity,
+    credentials: &Credentials,
+) -> Result<Parts, ConnectError> {
     let endpoint = match &stream {
         Stream::Connected(tls) => tls::peer_end_point_hash(tls),
         _ => None,
@@ -178,7 +195,10 @@ impl Login {
             return Ok(frame);
         }
         let fields = ErrorFields::parse(&self.inbox.bytes()[HEADER_LEN..frame.len]);
-        Err(ConnectError::Refused { sqlstate: fields.sqlstate.to_owned(), message: fields.message.to_owned() })
+        Err(ConnectError::Refused {
+            sqlstate: fields.sqlstate.to_owned(),
+            message: fields.message.to_owned(),
+        })
     }
 
     async fn authenticate(&mut self, mut auth: ServerAuth) -> Result<(), ConnectError> {
@@ -208,7 +228,9 @@ impl Login {
             let frame = self.next().await?;
             let body = &self.inbox.bytes()[HEADER_LEN..frame.len];
             match frame.tag {
-                b'S' => parameters.extend(parse_parameter_status(body).map(|(n, v)| (n.to_owned(), v.to_owned()))),
+                b'S' => {
+                    parameters.extend(parse_parameter_status(body).map(|(n, v)| (n.to_owned(), v.to_owned())))
+                }
                 b'K' => {
                     let (its_pid, its_key) =
                         parse_key_data(body).ok_or_else(|| invalid_data("BackendKeyData is too short"))?;
@@ -217,7 +239,14 @@ impl Login {
                 b'Z' => {
                     let status = status_of(body)?;
                     self.inbox.consume(frame.len);
-                    return Ok(Parts { stream: self.stream, inbox: self.inbox, pid, key, parameters, status });
+                    return Ok(Parts {
+                        stream: self.stream,
+                        inbox: self.inbox,
+                        pid,
+                        key,
+                        parameters,
+                        status,
+                    });
                 }
                 _ => {}
             }

@@ -122,7 +122,8 @@ impl ServerConn {
             return;
         }
         for statement in reset_query_list {
-            let is_abort = statement.eq_ignore_ascii_case("ABORT") || statement.eq_ignore_ascii_case("ROLLBACK");
+            let is_abort =
+                statement.eq_ignore_ascii_case("ABORT") || statement.eq_ignore_ascii_case("ROLLBACK");
             if is_abort && self.status == TransactionStatus::Idle {
                 continue;
             }
@@ -186,7 +187,9 @@ pub(super) async fn next_frame(stream: &mut Stream, inbox: &mut Inbox) -> io::Re
             Some(frame) => inbox.reserve(frame.len),
             None => {}
         }
-        if poll_fn(|cx: &mut Context<'_>| -> Poll<io::Result<usize>> { inbox.poll_fill(cx, stream) }).await? == 0 {
+        if poll_fn(|cx: &mut Context<'_>| -> Poll<io::Result<usize>> { inbox.poll_fill(cx, stream) }).await?
+            == 0
+        {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }

@@ -54,10 +54,18 @@ impl CheckoutError {
         match self {
             CheckoutError::QueueTimeout(waited) => PgError::error(
                 "53300",
-                format!("sorry, too many clients already: waited {} s for a connection to the server", waited.as_secs()),
+                format!(
+                    "sorry, too many clients already: waited {} s for a connection to the server",
+                    waited.as_secs()
+                ),
             )
-            .with_detail(format!("All connections to backend {} for this user and database are in use.", backend.id))
-            .with_hint("Raise default_pool_size or query_wait_timeout in waypool.toml, or use fewer clients."),
+            .with_detail(format!(
+                "All connections to backend {} for this user and database are in use.",
+                backend.id
+            ))
+            .with_hint(
+                "Raise default_pool_size or query_wait_timeout in waypool.toml, or use fewer clients.",
+            ),
             CheckoutError::Connect(error) => error.to_client(backend),
         }
     }

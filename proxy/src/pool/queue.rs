@@ -189,7 +189,8 @@ impl Pool {
         };
         let now = Instant::now();
         for group in inner.groups.values_mut() {
-            expired.extend(group.idle.extract_if(.., |conn| now.duration_since(conn.idle_since) >= life_time));
+            expired
+                .extend(group.idle.extract_if(.., |conn| now.duration_since(conn.idle_since) >= life_time));
         }
         drop(inner);
         drop(expired);

@@ -108,7 +108,13 @@ impl<U> Replies<U> {
     /// A message of the extended protocol was, or will be, sent.
     pub fn extended(&mut self, relay: bool) {
         if !self.is_open() {
-            self.cycles.push_back(Cycle { relay, extended: true, closed: false, ready_unseen: false, acks: 0 });
+            self.cycles.push_back(Cycle {
+                relay,
+                extended: true,
+                closed: false,
+                ready_unseen: false,
+                acks: 0,
+            });
         }
     }
 
@@ -186,7 +192,8 @@ impl<U> Replies<U> {
                 b'Z' | b'E' | b'S' | b'G' | b'W' => {
                     let body = &bytes[at + HEADER_LEN..at + frame.len];
                     // Asynchronous messages are the client's even between cycles.
-                    let hidden = frame.tag == b'Z' && self.cycles.front().is_some_and(|cycle| cycle.ready_unseen);
+                    let hidden =
+                        frame.tag == b'Z' && self.cycles.front().is_some_and(|cycle| cycle.ready_unseen);
                     let event = self.event(frame.tag, body, relay && !hidden)?;
                     at += frame.len;
                     if relay && !hidden {

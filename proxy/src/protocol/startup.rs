@@ -84,13 +84,8 @@ fn request(body: &[u8]) -> Result<Request, StartupError> {
             let (pid, key) = rest.split_first_chunk::<4>().ok_or(StartupError::Length)?;
             Ok(Request::Cancel { pid: u32::from_be_bytes(*pid), key: key.to_vec() })
         }
-        version if version >> 16 == 3 => {
-            parameters(version as u16, rest).map(Request::Startup)
-        }
-        version => Err(StartupError::Version {
-            major: (version >> 16) as u16,
-            minor: version as u16,
-        }),
+        version if version >> 16 == 3 => parameters(version as u16, rest).map(Request::Startup),
+        version => Err(StartupError::Version { major: (version >> 16) as u16, minor: version as u16 }),
     }
 }
 

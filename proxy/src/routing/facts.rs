@@ -146,7 +146,11 @@ impl Facts {
         known.extend(facts);
     }
 
-    async fn ask(&self, kept: &mut Option<ServerConn>, wanted: &[&FactKey]) -> Result<Vec<(FactKey, Fact)>, String> {
+    async fn ask(
+        &self,
+        kept: &mut Option<ServerConn>,
+        wanted: &[&FactKey],
+    ) -> Result<Vec<(FactKey, Fact)>, String> {
         // Taken out: after an error, or a time-out, it is closed.
         let mut conn = match kept.take() {
             Some(conn) => conn,
@@ -269,7 +273,11 @@ impl Fact {
                 ("s", _) | (_, Volatility::Stable) => Volatility::Stable,
                 _ => Volatility::Immutable,
             });
-            return Fact::Function(if missing { FunctionFact::Missing } else { FunctionFact::Found(volatility) });
+            return Fact::Function(if missing {
+                FunctionFact::Missing
+            } else {
+                FunctionFact::Found(volatility)
+            });
         }
         let facts = found.fold(RelationFacts::empty(), |facts, row| {
             let these = [

@@ -12,7 +12,9 @@ mod tests;
 
 use crate::cluster::Cluster;
 use crate::config::{self, OnError};
-use crate::plugin::contract::{self, Decision, Depends, Effects, Kind, Node, NodeRole, Plan, Servers, SessionInfo, Transaction, Verdict};
+use crate::plugin::contract::{
+    self, Decision, Depends, Effects, Kind, Node, NodeRole, Plan, Servers, SessionInfo, Transaction, Verdict,
+};
 use crate::plugin::{FactKey, PluginHost, PluginWorker, Role};
 use crate::protocol::PgError;
 use arc_swap::ArcSwap;
@@ -65,7 +67,9 @@ pub enum Route {
     Primary,
     /// The primary, and the session's other servers too; this one is among
     /// them even if the session has not used it yet.
-    All { home: Option<usize> },
+    All {
+        home: Option<usize>,
+    },
 }
 
 /// One worker's way to its plugins.
@@ -82,9 +86,13 @@ pub struct Router {
     told: Option<u64>,
 }
 
-
 impl Router {
-    pub fn new(cluster: Arc<Cluster>, host: Arc<PluginHost>, policies: Arc<ArcSwap<config::Plugins>>, cache_bytes: usize) -> Self {
+    pub fn new(
+        cluster: Arc<Cluster>,
+        host: Arc<PluginHost>,
+        policies: Arc<ArcSwap<config::Plugins>>,
+        cache_bytes: usize,
+    ) -> Self {
         Router {
             plugins: PluginWorker::new(host.clone()),
             cluster,
@@ -146,8 +154,7 @@ impl Router {
             }
         };
         let keep = missing.is_empty() && classified.verdict.depends != Depends::Moment;
-        let classified =
-            Classified { verdict: classified.verdict, plan, generation, epoch };
+        let classified = Classified { verdict: classified.verdict, plan, generation, epoch };
         Ok(Asked { classified, missing, keep })
     }
 
@@ -183,11 +190,11 @@ impl Router {
         };
         match policy.on_error {
             OnError::Primary => Ok(Verdict::conservative(format!("plugin failed: {why}"))),
-            OnError::Reject => Err(PgError::error("38000", format!("a plugin failed: {why}"))
-                .with_hint("on_error = \"primary\" in waypool.toml would send the statement to the primary instead.")),
+            OnError::Reject => Err(PgError::error("38000", format!("a plugin failed: {why}")).with_hint(
+                "on_error = \"primary\" in waypool.toml would send the statement to the primary instead.",
+            )),
         }
     }
-
 
     /// Tells the balancer of the servers, if it does not know yet.
     fn tell_topology(&mut self) {
@@ -196,17 +203,22 @@ impl Router {
             return;
         }
         self.told = Some(now);
-        let nodes: Vec<Node> = self.cluster.backends.iter().map(|backend| Node {
-            id: backend.id as u32,
-            role: match self.cluster.primary() {
-                Some(primary) if primary.id == backend.id => NodeRole::Primary,
-                _ => NodeRole::Standby,
-            },
-            usable: backend.is_usable(),
-            weight: backend.weight(),
-            lag_bytes: backend.lag(),
-            lag_micros: 0,
-        }).collect();
+        let nodes: Vec<Node> = self
+            .cluster
+            .backends
+            .iter()
+            .map(|backend| Node {
+                id: backend.id as u32,
+                role: match self.cluster.primary() {
+                    Some(primary) if primary.id == backend.id => NodeRole::Primary,
+                    _ => NodeRole::Standby,
+                },
+                usable: backend.is_usable(),
+                weight: backend.weight(),
+                lag_bytes: backend.lag(),
+                lag_micros: 0,
+            })
+            .collect();
         if let Err(error) = self.plugins.set_topology(now, &nodes) {
             // Its next instance is told before anything else.
             tracing::warn!("the balancer could not be told of the servers: {error}");
@@ -222,7 +234,11 @@ impl Router {
     }
 
     /// Where a statement goes, with the memories as the balancer leaves them.
-    pub fn route(&mut self, verdict: &Verdict, state: SessionState) -> Result<(Route, SessionState), PgError> {
+    pub fn route(
+        &mut self,
+        verdict: &Verdict,
+        state: SessionState,
+    ) -> Result<(Route, SessionState), PgError> {
         let Some(state) = self.current(state) else {
             // The balancer was swapped in the middle of a transaction. The new
             // one does not know what the old one remembered of it: until it
@@ -340,7 +356,8 @@ pub async fn classify(
     loop {
         let asked = router.borrow_mut().ask(utf8, database)?;
         round += 1;
-        let more = !asked.missing.is_empty() && round < FACT_ROUNDS && database.facts.fetch(&asked.missing).await;
+        let more =
+            !asked.missing.is_empty() && round < FACT_ROUNDS && database.facts.fetch(&asked.missing).await;
         if more {
             continue;
         }

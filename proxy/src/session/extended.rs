@@ -240,8 +240,11 @@ impl Session {
         match &classified.plan {
             Plan::Keep => Ok(classified),
             Plan::Reject(refusal) => Err(refusal_error(refusal)),
-            Plan::Edit(_) => Err(PgError::error("0A000", "a rewriter's edits are not applied in the extended protocol yet")
-                .with_hint("Send the statement by the simple protocol, or have the rewriter keep it.")),
+            Plan::Edit(_) => Err(PgError::error(
+                "0A000",
+                "a rewriter's edits are not applied in the extended protocol yet",
+            )
+            .with_hint("Send the statement by the simple protocol, or have the rewriter keep it.")),
         }
     }
 
@@ -350,7 +353,11 @@ impl Session {
             Needs { described, .. } => {
                 let on = described & self.links.which(|_| true);
                 let primary = self.primary().map_or(0, bit);
-                if on == 0 || on & primary != 0 { Route::Primary } else { Route::Read(on.trailing_zeros() as usize) }
+                if on == 0 || on & primary != 0 {
+                    Route::Primary
+                } else {
+                    Route::Read(on.trailing_zeros() as usize)
+                }
             }
         }
     }
@@ -370,7 +377,8 @@ impl Session {
     /// More messages of an open cycle. Its lead changes only if they need the
     /// primary and it is another server.
     async fn continue_cycle(&mut self, needs: &Needs) -> Result<(), LinkError> {
-        let stays = self.primary() == Some(self.lead) || !(needs.primary || needs.all) || self.transaction.failed;
+        let stays =
+            self.primary() == Some(self.lead) || !(needs.primary || needs.all) || self.transaction.failed;
         if stays {
             return Ok(());
         }
@@ -441,7 +449,11 @@ impl Session {
 
     /// Books a message for the lead, sends copies to the others, and returns
     /// what must be sent to the lead before it.
-    fn before<'a>(&mut self, message: &Message, parsed: &mut impl Iterator<Item = &'a Rc<Classified>>) -> Vec<u8> {
+    fn before<'a>(
+        &mut self,
+        message: &Message,
+        parsed: &mut impl Iterator<Item = &'a Rc<Classified>>,
+    ) -> Vec<u8> {
         let lead = self.lead;
         match message.tag {
             b'S' => {
@@ -464,8 +476,11 @@ impl Session {
             b'B' => self.before_bind(message),
             b'D' => self.before_describe(message),
             b'E' => {
-                let portal = execute_portal(self.message_body(message)).and_then(|name| self.prepared.portal(name));
-                let copied = |portal: &Portal| goes_to_all(&portal.classified) && !begins_for_primary(&portal.classified);
+                let portal =
+                    execute_portal(self.message_body(message)).and_then(|name| self.prepared.portal(name));
+                let copied = |portal: &Portal| {
+                    goes_to_all(&portal.classified) && !begins_for_primary(&portal.classified)
+                };
                 if portal.is_some_and(copied) {
                     self.copy(message, self.cycle.others, |link| link.replies.extended(false));
                 }

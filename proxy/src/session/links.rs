@@ -146,7 +146,8 @@ impl Session {
         let lead = self.links.which(failed).trailing_zeros() as usize;
         let all = self.links.which(|_| true) & !bit(lead);
         self.drain(all).await?;
-        let others = if kind == Kind::RollbackTo { self.links.which(Link::in_transaction) & !bit(lead) } else { 0 };
+        let others =
+            if kind == Kind::RollbackTo { self.links.which(Link::in_transaction) & !bit(lead) } else { 0 };
         Ok(Destination { lead, others })
     }
 
@@ -207,7 +208,10 @@ impl Session {
         }
         let differing = servers & self.links.which(|link| link.failed_unseen);
         for id in (0..self.links.len()).filter(|id| differing & bit(*id) != 0) {
-            tracing::warn!(backend = id, "a statement succeeded on the primary and failed here: connection closed");
+            tracing::warn!(
+                backend = id,
+                "a statement succeeded on the primary and failed here: connection closed"
+            );
             self.cancel.remove(id).await;
             self.prepared.forget_server(id);
             self.links.take(id);
@@ -234,7 +238,9 @@ impl Session {
 pub fn no_primary() -> PgError {
     PgError::error("57P03", "no primary server is known at the moment")
         .with_detail("The statement writes, or may write, or needs the primary for another reason.")
-        .with_hint("SHOW pool_nodes tells what Waypool knows of the servers. Reads that a standby can answer go on.")
+        .with_hint(
+            "SHOW pool_nodes tells what Waypool knows of the servers. Reads that a standby can answer go on.",
+        )
 }
 
 fn not_repeated(backend: &Backend, statement: &str, error: &QueryError) -> PgError {

@@ -206,7 +206,11 @@ impl Newcomer {
             return Ok(());
         }
         let mut out = Vec::new();
-        backend::negotiate_protocol_version(&mut out, startup.minor.min(NEWEST_MINOR), &startup.protocol_options);
+        backend::negotiate_protocol_version(
+            &mut out,
+            startup.minor.min(NEWEST_MINOR),
+            &startup.protocol_options,
+        );
         self.send(&out).await
     }
 
@@ -250,7 +254,9 @@ impl Newcomer {
                 Ok(Some(frame)) if frame.tag != b'p' => {
                     return Err(invalid("expected password response, got another message"));
                 }
-                Ok(Some(frame)) if frame.len > MAX_PASSWORD_MESSAGE => return Err(invalid("invalid message length")),
+                Ok(Some(frame)) if frame.len > MAX_PASSWORD_MESSAGE => {
+                    return Err(invalid("invalid message length"));
+                }
                 Ok(Some(frame)) if self.client.inbox.len() >= frame.len => return Ok(frame),
                 Ok(Some(frame)) => self.client.inbox.reserve(frame.len),
                 Ok(None) => {}
@@ -274,14 +280,19 @@ fn refused(error: AuthError) -> End {
 
 impl Session {
     /// Connects the new session to a server and greets the client.
-    async fn begin(worker: Rc<Worker>, client: Client, known: Known) -> Result<Session, Box<(Client, PgError)>> {
+    async fn begin(
+        worker: Rc<Worker>,
+        client: Client,
+        known: Known,
+    ) -> Result<Session, Box<(Client, PgError)>> {
         let Known { startup, credentials } = known;
         let database = worker.database(&startup.database);
         let parameter = |name: &str| startup.parameters.iter().find(|(known, _)| known == name);
         let info = SessionInfo {
             database: startup.database.clone(),
             user: startup.user.clone(),
-            application_name: parameter("application_name").map_or_else(String::new, |(_, value)| value.clone()),
+            application_name: parameter("application_name")
+                .map_or_else(String::new, |(_, value)| value.clone()),
         };
         let home = worker.router.borrow_mut().session_start(&info);
         let generation = worker.proxy.plugins.generation();
@@ -304,7 +315,13 @@ impl Session {
             settings: Default::default(),
             prepared: Default::default(),
             pending: Vec::new(),
-            state: SessionState { transaction: Told::Idle, transaction_memory: 0, session_memory: 0, home, generation },
+            state: SessionState {
+                transaction: Told::Idle,
+                transaction_memory: 0,
+                session_memory: 0,
+                home,
+                generation,
+            },
             sticky: false,
             passing: 0,
             blocked: false,
@@ -338,7 +355,8 @@ impl Session {
         let cluster = self.worker.proxy.cluster.clone();
         let primary = cluster.primary().map(|primary| primary.id);
         let mut refusal = super::links::no_primary();
-        let readable = cluster.backends.iter().map(|backend| backend.id).filter(|id| cluster.is_readable(*id));
+        let readable =
+            cluster.backends.iter().map(|backend| backend.id).filter(|id| cluster.is_readable(*id));
         let home = self.state.home as usize;
         let candidates = primary.into_iter().chain(cluster.is_readable(home).then_some(home)).chain(readable);
         for id in candidates {
@@ -364,7 +382,9 @@ impl Session {
         let mid_row = self.links.get(self.lead).is_some_and(|link| link.replies.is_mid_frame());
         match end {
             End::Client => {}
-            End::Fatal(error) if mid_row => tracing::info!("connection ended in the middle of a row: {error}"),
+            End::Fatal(error) if mid_row => {
+                tracing::info!("connection ended in the middle of a row: {error}")
+            }
             End::Fatal(error) => farewell(&mut self.client, error).await,
             End::Server => {
                 let Client { stream, outbox, .. } = &mut self.client;
@@ -389,4 +409,3 @@ pub fn tcp_peer(peer: IpAddr, local: Option<IpAddr>) -> Peer {
 pub fn unix_peer() -> Peer {
     Peer { address: None, local: None, tls: false }
 }
-

@@ -21,9 +21,9 @@ pub mod prepared;
 pub mod query;
 pub mod relay;
 pub mod settings;
-pub mod transaction;
 #[cfg(test)]
 mod tests;
+pub mod transaction;
 
 use crate::auth::server::Credentials;
 use crate::net::{Inbox, Outbox, Stream};

@@ -59,7 +59,13 @@ impl Prepared {
     }
 
     /// The client parses `frame` on `server`. Returns what undoes it.
-    pub fn parse(&mut self, name: &[u8], frame: &[u8], classified: Rc<Classified>, server: usize) -> Option<Undo> {
+    pub fn parse(
+        &mut self,
+        name: &[u8],
+        frame: &[u8],
+        classified: Rc<Classified>,
+        server: usize,
+    ) -> Option<Undo> {
         let statement = match &self.unnamed {
             // The same text again, as drivers do: nothing to allocate.
             Some(same) if name.is_empty() && *same.parse == *frame && Rc::strong_count(same) == 1 => {

@@ -21,7 +21,8 @@ impl Session {
             return Ok(Step::Wait);
         }
         self.cycle.clear();
-        let classified = if long { Ok(Classified::unseen("too long")) } else { self.classify_query(frame).await };
+        let classified =
+            if long { Ok(Classified::unseen("too long")) } else { self.classify_query(frame).await };
         match self.run_query(frame, classified).await {
             Ok(step) => Ok(step),
             Err(LinkError::End(end)) => Err(end),
@@ -47,7 +48,8 @@ impl Session {
 
     async fn classify_query(&mut self, frame: Frame) -> Result<Rc<Classified>, PgError> {
         let body = &self.client.inbox.bytes()[HEADER_LEN..frame.len];
-        let text = frontend::query_text(body).ok_or_else(|| PgError::error("08P01", "invalid string in message"))?;
+        let text =
+            frontend::query_text(body).ok_or_else(|| PgError::error("08P01", "invalid string in message"))?;
         let found = self.worker.router.borrow_mut().lookup(text, &self.database);
         match found {
             Some(found) => Ok(found),

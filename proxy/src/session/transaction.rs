@@ -45,10 +45,16 @@ enum Ending {
 /// What becomes true when the statements under way succeed.
 #[derive(Debug)]
 pub enum After {
-    Set { name: String, text: Box<[u8]> },
+    Set {
+        name: String,
+        text: Box<[u8]>,
+    },
     Reset(Option<String>),
     DiscardAll,
-    Prepare { name: String, statement: SqlStatement },
+    Prepare {
+        name: String,
+        statement: SqlStatement,
+    },
     Deallocate(Option<String>),
     /// Session state that cannot be repeated on another server.
     Unrepeatable,
@@ -89,7 +95,13 @@ impl Session {
         // or that is brought there when it is needed.
         let harmless = matches!(
             verdict.kind,
-            Kind::Prepare | Kind::Deallocate | Kind::Cursor | Kind::Listen | Kind::Lock | Kind::Ddl | Kind::Discard
+            Kind::Prepare
+                | Kind::Deallocate
+                | Kind::Cursor
+                | Kind::Listen
+                | Kind::Lock
+                | Kind::Ddl
+                | Kind::Discard
         );
         if verdict.effects.contains(Effects::SESSION_STATE) && verdict.servers != Wanted::All && !harmless {
             self.pending.push(After::Unrepeatable);

@@ -54,11 +54,7 @@ impl PemFile<'_> {
     }
 
     pub fn error(self, message: impl Into<String>) -> TlsError {
-        TlsError::File {
-            option: self.option,
-            path: self.path.into(),
-            message: message.into(),
-        }
+        TlsError::File { option: self.option, path: self.path.into(), message: message.into() }
     }
 
     fn read(self) -> Result<Vec<u8>, TlsError> {

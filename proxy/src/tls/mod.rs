@@ -38,17 +38,9 @@ const ALPN: &[u8] = b"postgresql";
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("{option}: cannot read {}: {source}", .path.display())]
-    Read {
-        option: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Read { option: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{option}: {}: {message}", .path.display())]
-    File {
-        option: &'static str,
-        path: PathBuf,
-        message: String,
-    },
+    File { option: &'static str, path: PathBuf, message: String },
     #[error("{0}")]
     Config(String),
     #[error("TLS handshake with server {host} failed: {message}")]

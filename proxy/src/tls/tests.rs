@@ -31,9 +31,7 @@ impl Ca {
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "test CA");
+        params.distinguished_name.push(DnType::CommonName, "test CA");
         let key = KeyPair::generate().unwrap();
         let issuer = CertifiedIssuer::self_signed(params, key).unwrap();
         let directory = TempDir::new().unwrap();
@@ -56,17 +54,10 @@ impl Ca {
     /// Issues a certificate with these alternative names (DNS or IP).
     pub fn issue(&self, names: &[&str]) -> Files {
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-        self.issue_as(
-            CertificateParams::new(names).unwrap(),
-            &rcgen::PKCS_ECDSA_P256_SHA256,
-        )
+        self.issue_as(CertificateParams::new(names).unwrap(), &rcgen::PKCS_ECDSA_P256_SHA256)
     }
 
-    pub fn issue_as(
-        &self,
-        params: CertificateParams,
-        algorithm: &'static SignatureAlgorithm,
-    ) -> Files {
+    pub fn issue_as(&self, params: CertificateParams, algorithm: &'static SignatureAlgorithm) -> Files {
         let key = KeyPair::generate_for(algorithm).unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         self.write("server", &cert.pem(), &key.serialize_pem())
@@ -79,10 +70,7 @@ impl Ca {
     }
 
     pub fn write(&self, name: &str, cert: &str, key: &str) -> Files {
-        let files = Files {
-            cert: self.path(&format!("{name}.crt")),
-            key: self.path(&format!("{name}.key")),
-        };
+        let files = Files { cert: self.path(&format!("{name}.crt")), key: self.path(&format!("{name}.key")) };
         std::fs::write(&files.cert, cert).unwrap();
         std::fs::write(&files.key, key).unwrap();
         files
@@ -99,9 +87,7 @@ impl Files {
 
 pub fn named(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, common_name);
+    params.distinguished_name.push(DnType::CommonName, common_name);
     params
 }
 
@@ -112,11 +98,7 @@ pub fn connector(mode: SslMode, roots: &RootCertificates) -> Connector {
 pub type Accepted = io::Result<server::TlsStream<DuplexStream>>;
 pub type Connected = Result<client::TlsStream<DuplexStream>, TlsError>;
 
-pub async fn handshake(
-    acceptor: &Acceptor,
-    connector: &Connector,
-    host: &str,
-) -> (Accepted, Connected) {
+pub async fn handshake(acceptor: &Acceptor, connector: &Connector, host: &str) -> (Accepted, Connected) {
     let (ours, theirs) = tokio::io::duplex(16 * 1024);
     tokio::join!(acceptor.accept(ours), connector.connect(theirs, host))
 }
@@ -127,10 +109,7 @@ pub fn system() -> RootCertificates {
 
 #[tokio::test]
 async fn both_ends_know_the_same_certificate() {
-    for algorithm in [
-        &rcgen::PKCS_ECDSA_P256_SHA256,
-        &rcgen::PKCS_ECDSA_P384_SHA384,
-    ] {
+    for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384] {
         let ca = Ca::new();
         let acceptor = ca.issue_as(named("db"), algorithm).acceptor();
         let connector = connector(SslMode::Require, &system());
@@ -159,8 +138,7 @@ fn errors_name_option_and_file() {
     let other_files = other.issue(&["db"]);
     let empty = ca.write("empty", "", "");
     let missing = Path::new("/nonexistent/file.pem");
-    let encrypted =
-        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let encrypted = ca.write("encrypted", "", encrypted);
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let broken = ca.write("broken", broken, "");
@@ -170,51 +148,15 @@ fn errors_name_option_and_file() {
         acceptor.map(|_| ()).unwrap_err().to_string()
     };
     for (text, expected, file) in [
-        (
-            message(missing, &good.key, None),
-            "ssl_cert: cannot read",
-            missing,
-        ),
-        (
-            message(&good.cert, missing, None),
-            "ssl_key: cannot read",
-            missing,
-        ),
-        (
-            message(&good.cert, &good.key, Some(missing)),
-            "ssl_ca_cert: cannot read",
-            missing,
-        ),
-        (
-            message(&empty.cert, &good.key, None),
-            "no certificate in it",
-            &empty.cert,
-        ),
-        (
-            message(&broken.cert, &good.key, None),
-            "not an X.509 certificate",
-            &broken.cert,
-        ),
-        (
-            message(&good.cert, &empty.key, None),
-            "no private key in it",
-            &empty.key,
-        ),
-        (
-            message(&good.cert, &encrypted.key, None),
-            "openssl pkey",
-            &encrypted.key,
-        ),
-        (
-            message(&good.cert, &other_files.key, None),
-            "does not belong",
-            &other_files.key,
-        ),
-        (
-            message(&good.cert, &good.key, Some(&broken.cert)),
-            "CA certificate",
-            &broken.cert,
-        ),
+        (message(missing, &good.key, None), "ssl_cert: cannot read", missing),
+        (message(&good.cert, missing, None), "ssl_key: cannot read", missing),
+        (message(&good.cert, &good.key, Some(missing)), "ssl_ca_cert: cannot read", missing),
+        (message(&empty.cert, &good.key, None), "no certificate in it", &empty.cert),
+        (message(&broken.cert, &good.key, None), "not an X.509 certificate", &broken.cert),
+        (message(&good.cert, &empty.key, None), "no private key in it", &empty.key),
+        (message(&good.cert, &encrypted.key, None), "openssl pkey", &encrypted.key),
+        (message(&good.cert, &other_files.key, None), "does not belong", &other_files.key),
+        (message(&good.cert, &good.key, Some(&broken.cert)), "CA certificate", &broken.cert),
     ] {
         assert!(text.contains(expected), "{text}");
         assert!(text.contains(&*file.to_string_lossy()), "{text}");

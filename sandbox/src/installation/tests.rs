@@ -6,10 +6,7 @@ use super::*;
 fn version_is_read_from_what_postgres_prints() {
     let line = "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n";
     assert_eq!(parse_major_version(line), Some(15));
-    assert_eq!(
-        parse_major_version("postgres (PostgreSQL) 18beta1"),
-        Some(18)
-    );
+    assert_eq!(parse_major_version("postgres (PostgreSQL) 18beta1"), Some(18));
     assert_eq!(parse_major_version("command not found"), None);
 }
 

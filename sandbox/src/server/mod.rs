@@ -57,13 +57,7 @@ impl Server {
     pub(crate) fn prepare(id: usize, workshop: Arc<Workshop>) -> Result<Server> {
         let home = workshop.folder.join(format!("server{id}"));
         workshop.make_folder(&home)?;
-        Ok(Server {
-            id,
-            port: Port::reserve()?,
-            home,
-            workshop,
-            postmaster: Mutex::new(None),
-        })
+        Ok(Server { id, port: Port::reserve()?, home, workshop, postmaster: Mutex::new(None) })
     }
 
     /// The first start; moves to another port when a stranger took ours meanwhile.
@@ -109,10 +103,7 @@ impl Server {
     /// The postmaster's process id, while it runs.
     pub fn pid(&self) -> Option<u32> {
         let mut postmaster = self.lock();
-        match postmaster
-            .as_mut()
-            .map(|child| (child.id(), child.try_wait()))
-        {
+        match postmaster.as_mut().map(|child| (child.id(), child.try_wait())) {
             Some((pid, Ok(None))) => Some(pid),
             _ => None,
         }
@@ -181,11 +172,7 @@ impl Server {
         .ok_or_else(|| self.timed_out("it accepts clients", timeout))?;
         match ended {
             None => Ok(()),
-            Some(status) => Err(Error::Ended {
-                server: self.id,
-                status,
-                log_tail: self.log_tail(),
-            }),
+            Some(status) => Err(Error::Ended { server: self.id, status, log_tail: self.log_tail() }),
         }
     }
 
@@ -214,8 +201,7 @@ impl Server {
         let _ = child.wait();
         let gone = wait_until(PATIENCE, || {
             let rest = process::working_in(&data_dir, child.id());
-            rest.iter()
-                .for_each(|pid| process::signal(*pid, Signal::SIGKILL));
+            rest.iter().for_each(|pid| process::signal(*pid, Signal::SIGKILL));
             rest.is_empty()
         });
         if !gone {
@@ -229,15 +215,9 @@ impl Server {
     /// process id may soon be another program's, and its shared memory.
     fn clear_leftovers(&self) {
         let lock_file = self.data_dir().join("postmaster.pid");
-        let shared_memory = fs::read_to_string(&lock_file).ok().and_then(|content| {
-            content
-                .lines()
-                .nth(6)?
-                .split_whitespace()
-                .nth(1)?
-                .parse()
-                .ok()
-        });
+        let shared_memory = fs::read_to_string(&lock_file)
+            .ok()
+            .and_then(|content| content.lines().nth(6)?.split_whitespace().nth(1)?.parse().ok());
         if let Some(id) = shared_memory {
             process::remove_shared_memory(id);
         }
@@ -276,9 +256,7 @@ impl Server {
 
     fn lock(&self) -> MutexGuard<'_, Option<Child>> {
         // The slot is whole at any moment: a panic elsewhere does not spoil it.
-        self.postmaster
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.postmaster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes the end of a postmaster that has ended by itself.
@@ -297,12 +275,7 @@ impl Server {
     }
 
     pub(crate) fn timed_out(&self, condition: &'static str, waited: Duration) -> Error {
-        Error::Timeout {
-            server: self.id,
-            condition,
-            waited,
-            log_tail: self.log_tail(),
-        }
+        Error::Timeout { server: self.id, condition, waited, log_tail: self.log_tail() }
     }
 }
 

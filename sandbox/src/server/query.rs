@@ -44,10 +44,7 @@ impl Server {
 
     /// A libpq connection string for the superuser over TCP.
     pub fn conninfo(&self) -> String {
-        format!(
-            "host=127.0.0.1 port={} user={SUPERUSER} password={PASSWORD} dbname=postgres",
-            self.port()
-        )
+        format!("host=127.0.0.1 port={} user={SUPERUSER} password={PASSWORD} dbname=postgres", self.port())
     }
 
     pub fn is_in_recovery(&self) -> Result<bool> {
@@ -68,11 +65,7 @@ impl Server {
     pub fn wait_replay(&self, primary: &Server) -> Result<()> {
         let position = primary.psql("select pg_current_wal_lsn()")?;
         let question = format!("select pg_last_wal_replay_lsn() >= '{position}'::pg_lsn");
-        self.wait_for(
-            "it has replayed what its primary wrote",
-            PATIENCE,
-            &question,
-        )
+        self.wait_for("it has replayed what its primary wrote", PATIENCE, &question)
     }
 
     /// Waits until the server `standby_id` streams from this one.

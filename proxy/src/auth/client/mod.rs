@@ -99,21 +99,13 @@ enum State {
 /// password: the exchange looks the same and fails at its end. `end_point` is
 /// the hash of our certificate if the client came with TLS: it turns
 /// SCRAM-SHA-256-PLUS on.
-pub fn start(
-    method: Method,
-    user: &str,
-    secret: Option<Secret>,
-    end_point: Option<EndPointHash>,
-) -> Step {
+pub fn start(method: Method, user: &str, secret: Option<Secret>, end_point: Option<EndPointHash>) -> Step {
     let (send, state) = match (method, &secret) {
         (Method::Trust, _) => {
             let proof = Proof::None;
             return Step::Done { send: None, proof };
         }
-        (Method::Password, _) => (
-            request_body(request::CLEARTEXT_PASSWORD, &[]),
-            State::Password,
-        ),
+        (Method::Password, _) => (request_body(request::CLEARTEXT_PASSWORD, &[]), State::Password),
         (Method::ScramSha256, _) | (Method::Md5, Some(Secret::Scram(_))) => (
             request_body(request::SASL, &verify::offer(end_point.as_ref())),
             State::SaslInitial { end_point },
@@ -180,11 +172,7 @@ impl Login {
     }
 
     /// Reads SASLInitialResponse.
-    fn choose_mechanism(
-        self,
-        body: &[u8],
-        end_point: Option<EndPointHash>,
-    ) -> Result<Step, AuthError> {
+    fn choose_mechanism(self, body: &[u8], end_point: Option<EndPointHash>) -> Result<Step, AuthError> {
         let (mechanism, rest) = split_cstr(body).ok_or_else(invalid_format)?;
         let (length, data) = rest.split_first_chunk::<4>().ok_or_else(invalid_format)?;
         let exchange = verify::AwaitFirst::new(mechanism, self.verifier(), end_point)?;
@@ -213,10 +201,7 @@ impl Login {
             }));
         };
         let send = request_body(request::SASL_FINAL, verified.server_final.as_bytes());
-        Ok(Step::Done {
-            send: Some(send),
-            proof: Proof::ClientKey(verified.client_key),
-        })
+        Ok(Step::Done { send: Some(send), proof: Proof::ClientKey(verified.client_key) })
     }
 
     /// What the client's SCRAM proof is checked against; nothing meets the
@@ -248,10 +233,7 @@ const WRONG_PASSWORD: &str = "the password does not match";
 /// Reads PasswordMessage: one string that is not empty.
 fn read_password<'a>(user: &str, body: &'a [u8]) -> Result<&'a [u8], AuthError> {
     match split_cstr(body) {
-        Some(([], [])) => Err(AuthError::password_failed(
-            user,
-            "the client sent no password",
-        )),
+        Some(([], [])) => Err(AuthError::password_failed(user, "the client sent no password")),
         Some((password, [])) => Ok(password),
         _ => Err(AuthError::protocol("invalid password packet size")),
     }

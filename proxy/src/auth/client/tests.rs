@@ -25,12 +25,7 @@ fn waiting(method: Method) -> ClientAuth {
 
 fn sasl_initial(mechanism: &str, data: Option<&[u8]>) -> Vec<u8> {
     let length = data.map_or(-1, |data| i32::try_from(data.len()).unwrap());
-    let parts = [
-        mechanism.as_bytes(),
-        &[0],
-        &length.to_be_bytes(),
-        data.unwrap_or(&[]),
-    ];
+    let parts = [mechanism.as_bytes(), &[0], &length.to_be_bytes(), data.unwrap_or(&[])];
     parts.concat()
 }
 
@@ -100,10 +95,7 @@ fn broken_messages_are_protocol_violations() {
     }
     let unknown = sasl_initial("SCRAM-SHA-1", Some(b"n,,n=,r=abc"));
     let error = fails(waiting(Method::ScramSha256).on_message(&unknown));
-    assert_eq!(
-        error.message,
-        "client selected an invalid SASL authentication mechanism"
-    );
+    assert_eq!(error.message, "client selected an invalid SASL authentication mechanism");
     let huge = vec![b'x'; MAX_PASSWORD_MESSAGE + 1];
     fails(waiting(Method::Password).on_message(&huge));
 }
@@ -125,8 +117,7 @@ fn garbage_never_panics_nor_logs_in() {
         b"\0",
     ];
     for _ in 0..20_000 {
-        let method =
-            [Method::Password, Method::Md5, Method::ScramSha256][random.random_range(0..3)];
+        let method = [Method::Password, Method::Md5, Method::ScramSha256][random.random_range(0..3)];
         let mut step = start(method, "alice", None, None);
         for _ in 0..3 {
             let Step::Continue { next, .. } = step else {

@@ -119,14 +119,9 @@ impl Rules {
         };
         let host = peer.address.map(|address| address.to_canonical());
         let host = host.map_or("[local]".into(), |address| address.to_string());
-        let encryption = if peer.tls {
-            "SSL encryption"
-        } else {
-            "no encryption"
-        };
-        let message = format!(
-            "{opening} for host \"{host}\", user \"{user}\", database \"{database}\", {encryption}"
-        );
+        let encryption = if peer.tls { "SSL encryption" } else { "no encryption" };
+        let message =
+            format!("{opening} for host \"{host}\", user \"{user}\", database \"{database}\", {encryption}");
         Err(AuthError::new(sqlstate::INVALID_AUTHORIZATION, message))
     }
 
@@ -144,10 +139,7 @@ impl Rules {
 impl Rule {
     fn matches(&self, peer: &Peer, database: &str, user: &str) -> bool {
         self.origin.matches(peer)
-            && self
-                .databases
-                .iter()
-                .any(|name| name.matches(database, user))
+            && self.databases.iter().any(|name| name.matches(database, user))
             && self.users.iter().any(|name| name.matches(user))
     }
 }
@@ -184,9 +176,7 @@ impl Address {
             Address::All => true,
             // Between two addresses of one host the kernel takes the same at
             // both ends, unless the client binds to another.
-            Address::SameHost => {
-                client.is_loopback() || local.map(|ip| ip.to_canonical()) == Some(client)
-            }
+            Address::SameHost => client.is_loopback() || local.map(|ip| ip.to_canonical()) == Some(client),
             Address::Net(net) => net.contains(&client),
         }
     }

@@ -106,13 +106,7 @@ fn token(text: &str) -> Result<(Token, &str), String> {
         return Err(format!("the closing quote of \"{value} is missing"));
     }
     let text = &text[end..];
-    Ok((
-        Token {
-            text: value,
-            quoted,
-        },
-        text,
-    ))
+    Ok((Token { text: value, quoted }, text))
 }
 
 fn rule(fields: &[Field]) -> Result<Rule, String> {
@@ -126,9 +120,7 @@ fn rule(fields: &[Field]) -> Result<Rule, String> {
     let action = action(&single(method_field, "method")?.text)?;
     if let Some(option) = options.first().and_then(|field| field.first()) {
         let option = &option.text;
-        return Err(format!(
-            "option \"{option}\" after the method is not supported: remove it"
-        ));
+        return Err(format!("option \"{option}\" after the method is not supported: remove it"));
     }
     Ok(Rule {
         origin,
@@ -150,9 +142,7 @@ fn origin<'a>(kind: &str, rest: &'a [Field]) -> Result<(Origin, &'a [Field]), St
             return Err("hostgssenc: Waypool has no GSSAPI encryption: remove the rule".into());
         }
         _ => {
-            return Err(format!(
-                "unknown type \"{kind}\": write local, host, hostssl or hostnossl"
-            ));
+            return Err(format!("unknown type \"{kind}\": write local, host, hostssl or hostnossl"));
         }
     };
     let [field, rest @ ..] = rest else {
@@ -195,9 +185,8 @@ fn address<'a>(token: &Token, rest: &'a [Field]) -> Result<(Address, &'a [Field]
     // ipnet takes a mask of the other family at its length.
     let net = IpNet::with_netmask(ip, mask).ok();
     let net = net.filter(|_| ip.is_ipv4() == mask.is_ipv4());
-    let net = net.ok_or_else(|| {
-        format!("{mask} is not a mask for {ip}: write the network as {ip}/LENGTH")
-    })?;
+    let net =
+        net.ok_or_else(|| format!("{mask} is not a mask for {ip}: write the network as {ip}/LENGTH"))?;
     Ok((Address::Net(net), &rest[1..]))
 }
 
@@ -208,9 +197,9 @@ fn database(token: &Token) -> Result<Database, String> {
         "all" => Ok(Database::All),
         "sameuser" => Ok(Database::SameUser),
         "replication" => Ok(Database::Replication),
-        "samerole" | "samegroup" => Err(format!(
-            "{text} is not supported, Waypool does not know roles' members: list the databases"
-        )),
+        "samerole" | "samegroup" => {
+            Err(format!("{text} is not supported, Waypool does not know roles' members: list the databases"))
+        }
         _ => name(token, "database", Database::Name, Database::Pattern),
     }
 }
@@ -218,9 +207,7 @@ fn database(token: &Token) -> Result<Database, String> {
 fn user(token: &Token) -> Result<User, String> {
     let text = token.text.as_str();
     if text.starts_with('+') && !token.quoted {
-        return Err(format!(
-            "{text} is not supported, Waypool does not know roles' members: list the users"
-        ));
+        return Err(format!("{text} is not supported, Waypool does not know roles' members: list the users"));
     }
     match text {
         "all" if !token.quoted => Ok(User::All),
@@ -238,9 +225,7 @@ fn name<T>(
 ) -> Result<T, String> {
     let text = token.text.as_str();
     if text.starts_with('@') && !token.quoted {
-        return Err(format!(
-            "{text}: files of names are not supported: list the {what}s"
-        ));
+        return Err(format!("{text}: files of names are not supported: list the {what}s"));
     }
     match text.strip_prefix('/') {
         None => Ok(by_name(text.into())),
@@ -271,8 +256,6 @@ fn action(method: &str) -> Result<Action, String> {
 fn single<'a>(field: &'a Field, what: &str) -> Result<&'a Token, String> {
     match field.as_slice() {
         [token] => Ok(token),
-        _ => Err(format!(
-            "the {what} cannot be a list: write one rule for each"
-        )),
+        _ => Err(format!("the {what} cannot be a list: write one rule for each")),
     }
 }

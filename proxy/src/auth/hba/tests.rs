@@ -7,18 +7,10 @@ fn rules(lines: &[&str]) -> Rules {
 }
 
 fn from(address: &str) -> Peer {
-    Peer {
-        address: Some(address.parse().unwrap()),
-        local: Some("10.0.0.1".parse().unwrap()),
-        tls: false,
-    }
+    Peer { address: Some(address.parse().unwrap()), local: Some("10.0.0.1".parse().unwrap()), tls: false }
 }
 
-const SOCKET: Peer = Peer {
-    address: None,
-    local: None,
-    tls: false,
-};
+const SOCKET: Peer = Peer { address: None, local: None, tls: false };
 
 const SCRAM: Option<Action> = Some(Action::Authenticate(Method::ScramSha256));
 
@@ -33,19 +25,10 @@ fn the_first_match_wins() {
         "host all all 0.0.0.0/0 md5",
     ]);
     assert_eq!(rules.len(), 4);
-    assert_eq!(
-        rules.matches(&SOCKET, "x", "y"),
-        Some(Action::Authenticate(Method::Trust))
-    );
+    assert_eq!(rules.matches(&SOCKET, "x", "y"), Some(Action::Authenticate(Method::Trust)));
     assert_eq!(rules.matches(&from("10.1.2.3"), "app", "alice"), SCRAM);
-    assert_eq!(
-        rules.matches(&from("10.1.2.3"), "app", "bob"),
-        Some(Action::Reject)
-    );
-    assert_eq!(
-        rules.matches(&from("192.0.2.1"), "app", "alice"),
-        Some(Action::Authenticate(Method::Md5))
-    );
+    assert_eq!(rules.matches(&from("10.1.2.3"), "app", "bob"), Some(Action::Reject));
+    assert_eq!(rules.matches(&from("192.0.2.1"), "app", "alice"), Some(Action::Authenticate(Method::Md5)));
     assert_eq!(rules.matches(&from("2001:db8::1"), "app", "alice"), None);
 }
 
@@ -60,15 +43,8 @@ fn refusals_use_postgresqls_words() {
          database \"app\", no encryption"
     );
     let error = rules.method(&SOCKET, "app", "alice").unwrap_err();
-    assert!(
-        error
-            .message
-            .starts_with("Waypool's hba rules reject connection for host \"[local]\"")
-    );
-    let tls = Peer {
-        tls: true,
-        ..from("10.0.0.9")
-    };
+    assert!(error.message.starts_with("Waypool's hba rules reject connection for host \"[local]\""));
+    let tls = Peer { tls: true, ..from("10.0.0.9") };
     assert_eq!(rules.method(&tls, "app", "alice"), Ok(Method::Trust));
 }
 
@@ -138,10 +114,7 @@ fn errors_name_the_line_and_what_to_write() {
         ("local all all", "method is missing"),
         ("host all all", "address is missing"),
         ("host all all all", "method is missing"),
-        (
-            "host all all db.example.com trust",
-            "host names are not supported",
-        ),
+        ("host all all db.example.com trust", "host names are not supported"),
         ("host all all samenet trust", "write the network"),
         ("host all all 10.0.0.1 trust", "10.0.0.1/32"),
         ("host all all ::1 trust", "::1/128"),
@@ -152,14 +125,8 @@ fn errors_name_the_line_and_what_to_write() {
         ("host samerole all all trust", "list the databases"),
         ("host @dbs all all trust", "list the databases"),
         ("host all all all peer", "write scram-sha-256"),
-        (
-            "host all all all cert clientcert=verify-full",
-            "not supported",
-        ),
-        (
-            "host all all all md5 clientcert=verify-ca",
-            "option \"clientcert=verify-ca\"",
-        ),
+        ("host all all all cert clientcert=verify-full", "not supported"),
+        ("host all all all md5 clientcert=verify-ca", "option \"clientcert=verify-ca\""),
         ("host all all all md5,trust", "cannot be a list"),
         ("host all /( all md5", "invalid regular expression"),
         ("host \"all all all md5", "closing quote"),
@@ -168,10 +135,6 @@ fn errors_name_the_line_and_what_to_write() {
         (", host", "begin with a comma"),
         ("hostgssenc all all all md5", "remove the rule"),
     ] {
-        assert!(
-            message(line).contains(expected),
-            "{line}: {}",
-            message(line)
-        );
+        assert!(message(line).contains(expected), "{line}: {}", message(line));
     }
 }

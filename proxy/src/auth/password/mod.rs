@@ -140,11 +140,7 @@ impl ClearPassword {
         if list.len() == DERIVED_KEYS_KEPT {
             list.remove(0);
         }
-        list.push(DerivedKeys {
-            salt: salt.to_vec(),
-            iterations,
-            keys: keys.clone(),
-        });
+        list.push(DerivedKeys { salt: salt.to_vec(), iterations, keys: keys.clone() });
         keys
     }
 
@@ -172,10 +168,7 @@ impl Md5Hash {
         let digits = text.strip_prefix("md5")?.as_bytes();
         let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let digits = <[u8; 32]>::try_from(digits).ok()?;
-        digits
-            .iter()
-            .all(is_hex)
-            .then(|| Self(Zeroizing::new(digits)))
+        digits.iter().all(is_hex).then(|| Self(Zeroizing::new(digits)))
     }
 
     pub fn of(user: &str, password: &[u8]) -> Self {

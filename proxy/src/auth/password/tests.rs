@@ -9,30 +9,19 @@ fn shapes_are_told_apart_as_postgresql_does() {
     let parse = |text: &str| Secret::parse(text).unwrap();
     assert!(matches!(parse(HASH), Some(Secret::Md5(_))));
     // Upper case, or one digit short: a clear-text password that looks odd.
-    assert!(matches!(
-        parse(&HASH.to_uppercase()),
-        Some(Secret::Clear(_))
-    ));
+    assert!(matches!(parse(&HASH.to_uppercase()), Some(Secret::Clear(_))));
     assert!(matches!(parse(&HASH[..34]), Some(Secret::Clear(_))));
     let scram = ScramVerifier::from_password(b"x").to_secret();
     assert!(matches!(parse(&scram), Some(Secret::Scram(_))));
     assert!(matches!(parse("TEXTILE"), Some(Secret::Clear(_))));
     assert!(parse("").is_none());
-    assert_eq!(
-        Secret::parse("SCRAM-SHA-256$4096:oops").unwrap_err(),
-        SecretError::Scram
-    );
+    assert_eq!(Secret::parse("SCRAM-SHA-256$4096:oops").unwrap_err(), SecretError::Scram);
 }
 
 #[test]
 fn pool_passwd_has_prefixes() {
     let parse = Secret::parse_pool_passwd;
-    assert!(
-        parse("TEXTsesame")
-            .unwrap()
-            .unwrap()
-            .accepts("u", b"sesame")
-    );
+    assert!(parse("TEXTsesame").unwrap().unwrap().accepts("u", b"sesame"));
     // The prefix protects a password that looks like a hash.
     let odd = parse(&format!("TEXT{HASH}")).unwrap().unwrap();
     assert!(odd.accepts("u", HASH.as_bytes()));
@@ -61,10 +50,7 @@ fn nothing_secret_is_printed() {
     for text in ["sesame", HASH, &scram] {
         let secret = Secret::parse(text).unwrap().unwrap();
         let shown = format!("{secret:?} {verifier:?}");
-        assert!(
-            !shown.contains("sesame") && !shown.contains(&HASH[3..]),
-            "{shown}"
-        );
+        assert!(!shown.contains("sesame") && !shown.contains(&HASH[3..]), "{shown}");
         assert!(!shown.contains(stored_key), "{shown}");
     }
 }

@@ -15,9 +15,7 @@ impl<'a> Attributes<'a> {
         let rest = std::str::from_utf8(message).map_err(|_| malformed("It is not UTF-8."))?;
         match rest {
             "" => Err(malformed("The message is empty.")),
-            _ if rest.contains('\0') => {
-                Err(malformed("Message length does not match input length."))
-            }
+            _ if rest.contains('\0') => Err(malformed("Message length does not match input length.")),
             _ => Ok(Self { rest }),
         }
     }

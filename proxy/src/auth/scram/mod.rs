@@ -107,10 +107,8 @@ impl ScramKeys {
     pub fn derive(password: &[u8], salt: &[u8], iterations: u32) -> Self {
         let mut salted = [0; 32];
         pbkdf2::pbkdf2_hmac::<Sha256>(&normalize(password), salt, iterations, &mut salted);
-        let keys = Self {
-            client_key: hmac(&salted, b"Client Key"),
-            server_key: hmac(&salted, b"Server Key"),
-        };
+        let keys =
+            Self { client_key: hmac(&salted, b"Client Key"), server_key: hmac(&salted, b"Server Key") };
         salted.zeroize();
         keys
     }
@@ -145,12 +143,7 @@ impl ScramVerifier {
 
     pub fn derive(password: &[u8], salt: Vec<u8>, iterations: u32) -> Self {
         let keys = ScramKeys::derive(password, &salt, iterations);
-        Self {
-            iterations,
-            salt,
-            stored_key: keys.client_key.hash(),
-            server_key: keys.server_key,
-        }
+        Self { iterations, salt, stored_key: keys.client_key.hash(), server_key: keys.server_key }
     }
 
     /// A verifier that no password meets, for users who do not exist. Its salt
@@ -178,10 +171,7 @@ impl ScramVerifier {
         let salt = BASE64.encode(&self.salt);
         let stored_key = self.stored_key.to_base64();
         let server_key = self.server_key.to_base64();
-        format!(
-            "{PREFIX}{}:{salt}${stored_key}:{server_key}",
-            self.iterations
-        )
+        format!("{PREFIX}{}:{salt}${stored_key}:{server_key}", self.iterations)
     }
 }
 
@@ -215,9 +205,7 @@ fn hmac(key: &[u8], message: &[u8]) -> Key {
 
 /// SASLprep where it applies; PostgreSQL takes all other passwords as they are.
 fn normalize(password: &[u8]) -> zeroize::Zeroizing<Vec<u8>> {
-    let prepared = std::str::from_utf8(password)
-        .ok()
-        .and_then(|text| stringprep::saslprep(text).ok());
+    let prepared = std::str::from_utf8(password).ok().and_then(|text| stringprep::saslprep(text).ok());
     zeroize::Zeroizing::new(match prepared {
         Some(text) => text.into_owned().into_bytes(),
         None => password.to_vec(),
@@ -226,6 +214,5 @@ fn normalize(password: &[u8]) -> zeroize::Zeroizing<Vec<u8>> {
 
 /// RFC 5802 "printable": all visible ASCII but the comma.
 fn is_printable(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| byte.is_ascii_graphic() && byte != b',')
+    text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }

@@ -71,12 +71,7 @@ pub fn open(
     Ok(Opening {
         mechanism,
         client_first: format!("{}{client_first_bare}", binding.header()),
-        next: AwaitChallenge {
-            knowledge,
-            binding,
-            nonce,
-            client_first_bare,
-        },
+        next: AwaitChallenge { knowledge, binding, nonce, client_first_bare },
     })
 }
 
@@ -107,9 +102,7 @@ impl AwaitChallenge {
         let signed = auth_message(&self.client_first_bare, server_first, &without_proof);
         let client_signature = keys.client_key.hash().sign(&signed);
         let proof = keys.client_key.xor(&client_signature).to_base64();
-        let next = AwaitSignature {
-            signature: keys.server_key.sign(&signed),
-        };
+        let next = AwaitSignature { signature: keys.server_key.sign(&signed) };
         Ok((format!("{without_proof},p={proof}"), next))
     }
 }
@@ -130,11 +123,9 @@ impl AwaitSignature {
         let signature = Key::from_base64(attributes.value('v')?)
             .ok_or_else(|| malformed("Malformed server signature."))?;
         if signature != self.signature {
-            return Err(
-                AuthError::protocol("incorrect server signature").with_detail(
-                    "The server does not know the password: it may not be the server that it claims to be.",
-                ),
-            );
+            return Err(AuthError::protocol("incorrect server signature").with_detail(
+                "The server does not know the password: it may not be the server that it claims to be.",
+            ));
         }
         Ok(())
     }
@@ -152,13 +143,11 @@ impl Knowledge {
         }
         match self {
             Knowledge::Password(password) => Ok(password.scram_keys(salt, iterations)),
-            Knowledge::PassThrough {
-                client_key,
-                verifier,
-            } if verifier.salt == salt && verifier.iterations == iterations => Ok(ScramKeys {
-                client_key: client_key.clone(),
-                server_key: verifier.server_key.clone(),
-            }),
+            Knowledge::PassThrough { client_key, verifier }
+                if verifier.salt == salt && verifier.iterations == iterations =>
+            {
+                Ok(ScramKeys { client_key: client_key.clone(), server_key: verifier.server_key.clone() })
+            }
             Knowledge::PassThrough { .. } => Err(AuthError::new(
                 sqlstate::INVALID_AUTHORIZATION,
                 "the server's SCRAM secret for this user is not the one that Waypool has",
@@ -177,10 +166,7 @@ fn unknown_mechanisms(offer: &[u8]) -> AuthError {
         .filter(|name| !name.is_empty())
         .map(|name| name.escape_ascii().to_string())
         .collect();
-    let message = format!(
-        "none of the server's SASL mechanisms is supported: {}",
-        names.join(", ")
-    );
+    let message = format!("none of the server's SASL mechanisms is supported: {}", names.join(", "));
     AuthError::new(sqlstate::FEATURE_NOT_SUPPORTED, message)
         .with_detail("Waypool supports SCRAM-SHA-256 and SCRAM-SHA-256-PLUS.")
 }

@@ -48,11 +48,8 @@ fn a_broken_verifier_is_none() {
 
 #[test]
 fn the_mock_verifier_is_constant_per_user() {
-    let (one, again, other) = (
-        ScramVerifier::mock("alice"),
-        ScramVerifier::mock("alice"),
-        ScramVerifier::mock("bob"),
-    );
+    let (one, again, other) =
+        (ScramVerifier::mock("alice"), ScramVerifier::mock("alice"), ScramVerifier::mock("bob"));
     assert_eq!(one.salt, again.salt);
     assert_ne!(one.salt, other.salt);
     assert_eq!(one.salt.len(), SALT_LENGTH);
@@ -141,16 +138,8 @@ fn the_client_first_message_is_read_as_postgresql_reads_it() {
         "n,,n=,r=a,",
         "n,,n=,r=a\0",
     ] {
-        let expected = if bad == "n,,n=,r=a," {
-            None
-        } else {
-            Some("08P01")
-        };
-        assert_eq!(
-            plain(bad).err().map(|error| error.sqlstate),
-            expected,
-            "{bad:?}"
-        );
+        let expected = if bad == "n,,n=,r=a," { None } else { Some("08P01") };
+        assert_eq!(plain(bad).err().map(|error| error.sqlstate), expected, "{bad:?}");
     }
     // -PLUS without TLS.
     let hashless = first(b"n,,n=,r=abc", SCRAM_SHA_256_PLUS, false);
@@ -171,11 +160,7 @@ fn the_client_final_message_is_checked() {
     };
     assert!(run(&|message| message.to_owned()).unwrap().is_some());
     // A changed extension is signed too.
-    assert!(
-        run(&|message| message.replace(",p=", ",x=1,p="))
-            .unwrap()
-            .is_none()
-    );
+    assert!(run(&|message| message.replace(",p=", ",x=1,p=")).unwrap().is_none());
     for tamper in [
         &(|m: &str| m.replace("c=biws", "c=eSws")) as &dyn Fn(&str) -> String,
         &|m| m.replace(",p=", "x,p="),
@@ -198,15 +183,11 @@ fn a_hostile_server_is_refused() {
         let opening = open();
         let nonce = opening.client_first.strip_prefix("n,,n=,r=").unwrap();
         let message = text(nonce);
-        opening
-            .next
-            .on_challenge(message.as_bytes())
-            .map(|(answer, _)| answer)
+        opening.next.on_challenge(message.as_bytes()).map(|(answer, _)| answer)
     };
     assert!(challenge(&|nonce| format!("r={nonce}x,s=c2FsdA==,i=1")).is_ok());
     for bad in [
-        &(|nonce: &str| format!("r={nonce}x,s=c2FsdA==,i={}", MAX_ITERATIONS + 1))
-            as &dyn Fn(&str) -> String,
+        &(|nonce: &str| format!("r={nonce}x,s=c2FsdA==,i={}", MAX_ITERATIONS + 1)) as &dyn Fn(&str) -> String,
         &|nonce| format!("r={nonce}x,s=c2FsdA==,i=0"),
         &|nonce| format!("r={nonce}x,s=c2FsdA==,i=-1"),
         &|nonce| format!("r={nonce}x,s=c2FsdA==,i=99999999999999999999"),
@@ -231,9 +212,7 @@ fn a_hostile_server_is_refused() {
 #[test]
 fn unknown_mechanisms_are_named() {
     let knowledge = Knowledge::Password(Arc::new(ClearPassword::new(b"sesame")));
-    let error = prove::open(b"OAUTHBEARER\0X-9\0\0", knowledge, None)
-        .map(|_| ())
-        .unwrap_err();
+    let error = prove::open(b"OAUTHBEARER\0X-9\0\0", knowledge, None).map(|_| ()).unwrap_err();
     assert!(error.message.ends_with("OAUTHBEARER, X-9"), "{error}");
 }
 

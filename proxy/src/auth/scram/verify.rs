@@ -69,11 +69,7 @@ impl AwaitFirst {
             let message = "client selected an invalid SASL authentication mechanism";
             return Err(AuthError::protocol(message));
         }
-        Ok(Self {
-            verifier,
-            end_point,
-            plus,
-        })
+        Ok(Self { verifier, end_point, plus })
     }
 
     /// Reads client-first-message; the answer is server-first-message.
@@ -142,8 +138,7 @@ impl AwaitFirst {
             Some('p') => self.read_end_point(attributes),
             _ => Err(malformed(format!(
                 "Unexpected channel-binding flag \"{}\".",
-                flag.map(|c| c.escape_default().to_string())
-                    .unwrap_or_default()
+                flag.map(|c| c.escape_default().to_string()).unwrap_or_default()
             ))),
         }
     }
@@ -186,9 +181,7 @@ impl AwaitFinal {
             return Err(malformed("Malformed proof in client-final-message."));
         };
         if !attributes.rest().is_empty() {
-            return Err(malformed(
-                "Garbage found at the end of client-final-message.",
-            ));
+            return Err(malformed("Garbage found at the end of client-final-message."));
         }
         if nonce != self.nonce {
             let error = AuthError::protocol("invalid SCRAM response");
@@ -201,10 +194,7 @@ impl AwaitFinal {
             return Ok(None);
         }
         let signature = self.verifier.server_key.sign(&signed).to_base64();
-        Ok(Some(Verified {
-            server_final: format!("v={signature}"),
-            client_key,
-        }))
+        Ok(Some(Verified { server_final: format!("v={signature}"), client_key }))
     }
 }
 
@@ -212,12 +202,11 @@ impl AwaitFinal {
 fn check_binding(binding: &Binding, attribute: &str) -> Result<(), AuthError> {
     match binding {
         _ if attribute == binding.attribute() => Ok(()),
-        Binding::EndPoint(_) => Err(AuthError::new(
-            sqlstate::INVALID_AUTHORIZATION,
-            "SCRAM channel binding check failed",
-        )),
-        Binding::Unsupported | Binding::Unoffered => Err(AuthError::protocol(
-            "unexpected SCRAM channel-binding attribute in client-final-message",
-        )),
+        Binding::EndPoint(_) => {
+            Err(AuthError::new(sqlstate::INVALID_AUTHORIZATION, "SCRAM channel binding check failed"))
+        }
+        Binding::Unsupported | Binding::Unoffered => {
+            Err(AuthError::protocol("unexpected SCRAM channel-binding attribute in client-final-message"))
+        }
     }
 }

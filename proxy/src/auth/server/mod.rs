@@ -23,10 +23,7 @@ pub enum Credentials {
     Md5(Md5Hash),
     /// Keys that a client's SCRAM login left with us; good for SCRAM with
     /// servers that store the same verifier.
-    ScramKeys {
-        client_key: Key,
-        verifier: Arc<ScramVerifier>,
-    },
+    ScramKeys { client_key: Key, verifier: Arc<ScramVerifier> },
 }
 
 /// What the session does next.
@@ -84,10 +81,9 @@ impl Credentials {
             (Some(Secret::Clear(password)), _) | (_, Proof::Clear(password)) => {
                 Credentials::Clear(Arc::clone(password))
             }
-            (Some(Secret::Scram(verifier)), Proof::ClientKey(key)) => Credentials::ScramKeys {
-                client_key: key.clone(),
-                verifier: Arc::clone(verifier),
-            },
+            (Some(Secret::Scram(verifier)), Proof::ClientKey(key)) => {
+                Credentials::ScramKeys { client_key: key.clone(), verifier: Arc::clone(verifier) }
+            }
             (Some(Secret::Md5(hash)), _) => Credentials::Md5(hash.clone()),
             (Some(Secret::Scram(_)) | None, _) => Credentials::None,
         }
@@ -105,12 +101,7 @@ impl ServerAuth {
     /// `end_point` is the hash of the server's certificate
     /// (`tls::peer_end_point_hash`), `None` without TLS.
     pub fn new(user: &str, credentials: Credentials, end_point: Option<EndPointHash>) -> Self {
-        Self {
-            user: user.to_owned(),
-            credentials,
-            end_point,
-            state: State::Method,
-        }
+        Self { user: user.to_owned(), credentials, end_point, state: State::Method }
     }
 
     /// Takes the body of an Authentication message (`R`). After an error the
@@ -138,9 +129,9 @@ impl ServerAuth {
                 self.state = State::Verdict;
                 Ok(Reply::Wait)
             }
-            (code, _) => Err(AuthError::protocol(format!(
-                "unexpected authentication request {code} from the server"
-            ))),
+            (code, _) => {
+                Err(AuthError::protocol(format!("unexpected authentication request {code} from the server")))
+            }
         }
     }
 
@@ -180,10 +171,7 @@ impl ServerAuth {
     fn open_scram(&mut self, offer: &[u8]) -> Result<Reply, AuthError> {
         let knowledge = match &self.credentials {
             Credentials::Clear(password) => prove::Knowledge::Password(Arc::clone(password)),
-            Credentials::ScramKeys {
-                client_key,
-                verifier,
-            } => prove::Knowledge::PassThrough {
+            Credentials::ScramKeys { client_key, verifier } => prove::Knowledge::PassThrough {
                 client_key: client_key.clone(),
                 verifier: Arc::clone(verifier),
             },

@@ -20,10 +20,7 @@ fn trust_needs_no_credentials() {
 #[test]
 fn clear_text() {
     let mut auth = auth(clear());
-    assert_eq!(
-        auth.on_message(&[0, 0, 0, 3]),
-        Ok(Reply::Send(b"sesame\0".to_vec()))
-    );
+    assert_eq!(auth.on_message(&[0, 0, 0, 3]), Ok(Reply::Send(b"sesame\0".to_vec())));
     assert_eq!(auth.on_message(&[0; 4]), Ok(Reply::Done));
 }
 
@@ -40,11 +37,7 @@ fn md5_as_rust_postgres_computes_it() {
 
 #[test]
 fn without_a_password_the_error_says_what_to_do() {
-    for request in [
-        &b"\0\0\0\x03"[..],
-        b"\0\0\0\x051234",
-        b"\0\0\0\x0aSCRAM-SHA-256\0\0",
-    ] {
+    for request in [&b"\0\0\0\x03"[..], b"\0\0\0\x051234", b"\0\0\0\x0aSCRAM-SHA-256\0\0"] {
         let error = auth(Credentials::None).on_message(request).unwrap_err();
         assert_eq!(error.sqlstate, sqlstate::INVALID_AUTHORIZATION);
         assert!(error.message.contains("no password"), "{error}");

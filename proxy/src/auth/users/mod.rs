@@ -26,24 +26,13 @@ struct Entry {
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
     #[error("cannot read the password file {}: {source}", .path.display())]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     #[error("{origin}: user \"{user}\": {source}")]
-    Secret {
-        origin: String,
-        user: String,
-        source: SecretError,
-    },
+    Secret { origin: String, user: String, source: SecretError },
     #[error("{origin}: {message}")]
     Syntax { origin: String, message: String },
     #[error("{origin}: user \"{user}\" is listed twice, first in {first}: remove one of the two")]
-    Duplicate {
-        origin: String,
-        user: String,
-        first: String,
-    },
+    Duplicate { origin: String, user: String, first: String },
 }
 
 // === impl Users ===
@@ -64,10 +53,8 @@ impl Users {
 
     /// Reads a password file and adds its users.
     pub fn add_file(&mut self, path: &Path) -> Result<(), UsersError> {
-        let text = std::fs::read_to_string(path).map_err(|source| UsersError::Read {
-            path: path.into(),
-            source,
-        })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| UsersError::Read { path: path.into(), source })?;
         self.add_text(&path.display().to_string(), &text)
     }
 
@@ -82,16 +69,14 @@ impl Users {
                 continue;
             }
             if line.starts_with('"') {
-                let (user, password) =
-                    parse_userlist(line).map_err(|message| UsersError::Syntax {
-                        origin: origin.clone(),
-                        message: message.into(),
-                    })?;
+                let (user, password) = parse_userlist(line).map_err(|message| UsersError::Syntax {
+                    origin: origin.clone(),
+                    message: message.into(),
+                })?;
                 self.add(&origin, &user, Secret::parse(&password))?;
                 continue;
             }
-            let Some((user, password)) = line.split_once(':').filter(|(user, _)| !user.is_empty())
-            else {
+            let Some((user, password)) = line.split_once(':').filter(|(user, _)| !user.is_empty()) else {
                 let message = "expected \"user\" \"password\" or user:password".into();
                 return Err(UsersError::Syntax { origin, message });
             };

@@ -30,11 +30,7 @@ erin:plain:with:colons
     let users = parse(text).unwrap();
     assert_eq!(users.len(), 6);
     assert!(accepts(&users, "alice", "sesame"));
-    assert!(accepts(
-        &users,
-        "bob \"the\" builder",
-        "with \"quotes\" and: colon"
-    ));
+    assert!(accepts(&users, "bob \"the\" builder", "with \"quotes\" and: colon"));
     assert!(accepts(&users, "carol", "open"));
     assert!(matches!(users.secret("dave"), Some(Secret::Md5(_))));
     assert!(accepts(&users, "erin", "plain:with:colons"));

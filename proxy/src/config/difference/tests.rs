@@ -10,8 +10,7 @@ fn difference(old: &str, new: &str) -> Difference {
     Config::reloadable_difference(&parse(old), &parse(new))
 }
 
-const OLD: &str =
-    "sr_check_user = 'w'\nhba = ['local all all trust']\n[[backend]]\nhostname = 'a'\n";
+const OLD: &str = "sr_check_user = 'w'\nhba = ['local all all trust']\n[[backend]]\nhostname = 'a'\n";
 
 #[test]
 fn moved_lines_change_nothing() {
@@ -32,10 +31,7 @@ fn servers_by_number() {
     let two = format!("{OLD}[[backend]]\nhostname = 'b'\n");
     let heavier = format!("{OLD}weight = 2\n");
     assert_eq!(difference(OLD, &two).restart, ["backend 1 (b:5432), added"]);
-    assert_eq!(
-        difference(&two, OLD).restart,
-        ["backend 1 (b:5432), removed"]
-    );
+    assert_eq!(difference(&two, OLD).restart, ["backend 1 (b:5432), removed"]);
     assert_eq!(difference(OLD, &heavier).reload, ["backend 0 (a:5432)"]);
     let elsewhere = OLD.replace("'a'", "'c'");
     assert_eq!(difference(OLD, &elsewhere).restart, ["backend 0 (c:5432)"]);

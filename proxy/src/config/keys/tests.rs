@@ -3,10 +3,7 @@ use super::{nearest, one_of};
 #[test]
 fn nearest_finds_slips_only() {
     assert_eq!(nearest("prot", &["port", "hba"]), Some("port"));
-    assert_eq!(
-        nearest("ssl_crt", &["ssl_cert", "ssl_key"]),
-        Some("ssl_cert")
-    );
+    assert_eq!(nearest("ssl_crt", &["ssl_cert", "ssl_key"]), Some("ssl_cert"));
     assert_eq!(nearest("colour", &["port", "hba"]), None);
 }
 

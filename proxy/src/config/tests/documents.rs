@@ -12,9 +12,7 @@ use crate::config::{Config, SslMode};
 const TABLES: [&str; 3] = ["users", "backend", "plugins"];
 
 fn project_file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("..")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
 }
 
 fn read(name: &str) -> String {
@@ -38,10 +36,7 @@ fn example_keys() -> BTreeMap<(String, String), (String, bool)> {
         if let Some((key, value)) = line.split_once(" = ")
             && !key.contains(' ')
         {
-            keys.insert(
-                (table.clone(), key.to_owned()),
-                (value.to_owned(), commented),
-            );
+            keys.insert((table.clone(), key.to_owned()), (value.to_owned(), commented));
         }
     }
     keys
@@ -59,10 +54,7 @@ fn documented_keys() -> BTreeMap<(String, String), Vec<String>> {
             continue;
         };
         let row = row.replace("\\|", "/");
-        let cells: Vec<String> = row
-            .split(" | ")
-            .map(|cell| cell.trim().to_owned())
-            .collect();
+        let cells: Vec<String> = row.split(" | ").map(|cell| cell.trim().to_owned()).collect();
         let key = cells[0].trim_end_matches('`').to_owned();
         keys.insert((heading.clone(), key), cells);
     }
@@ -83,10 +75,7 @@ fn the_shortest_file_of_the_documentation_works() {
     let text = read("docs/configuration.md");
     let toml = text.split("```toml\n").nth(1).unwrap();
     let toml = toml.split("```").next().unwrap();
-    assert_eq!(
-        Config::parse(toml, "waypool.toml").unwrap().backends.len(),
-        2
-    );
+    assert_eq!(Config::parse(toml, "waypool.toml").unwrap().backends.len(), 2);
 }
 
 #[test]
@@ -97,23 +86,14 @@ fn the_example_has_every_key() {
         assert!(has("", key), "{key} is missing in the example");
     }
     for key in BACKEND {
-        assert!(
-            has("backend", key),
-            "{key} is missing in a [[backend]] of the example"
-        );
+        assert!(has("backend", key), "{key} is missing in a [[backend]] of the example");
     }
     for key in PLUGIN.iter().filter(|key| **key != "config") {
-        assert!(
-            has("plugins.classify", key),
-            "{key} is missing in [plugins.classify]"
-        );
+        assert!(has("plugins.classify", key), "{key} is missing in [plugins.classify]");
     }
     let text = read("examples/waypool.toml");
     for plugin in PLUGINS {
-        assert!(
-            text.contains(&format!("[plugins.{plugin}.config]")),
-            "{plugin}"
-        );
+        assert!(text.contains(&format!("[plugins.{plugin}.config]")), "{plugin}");
     }
 }
 
@@ -142,8 +122,7 @@ fn what_the_example_calls_default_is_the_default() {
 #[test]
 fn the_documentation_has_every_key() {
     let documented = documented_keys();
-    let has =
-        |heading: &str, key: &str| documented.contains_key(&(heading.to_owned(), key.to_owned()));
+    let has = |heading: &str, key: &str| documented.contains_key(&(heading.to_owned(), key.to_owned()));
     for key in TOP.iter().filter(|key| !TABLES.contains(key)) {
         assert!(has("Keys at the top of the file", key), "{key}");
     }
@@ -154,11 +133,7 @@ fn the_documentation_has_every_key() {
         assert!(has("`[plugins.NAME]`: policy", key), "{key}");
     }
     let known = TOP.len() - TABLES.len() + BACKEND.len() + PLUGIN.len();
-    assert_eq!(
-        documented.len(),
-        known,
-        "the documentation has keys that do not exist"
-    );
+    assert_eq!(documented.len(), known, "the documentation has keys that do not exist");
 }
 
 #[test]
@@ -183,11 +158,7 @@ fn the_documentation_has_the_defaults_of_the_example() {
 fn the_documentation_tells_restart_from_reload() {
     let old = Config::parse(SHORTEST, "waypool.toml").unwrap();
     for ((_, key), cells) in documented_keys() {
-        assert!(
-            ["restart", "reload"].contains(&cells[3].as_str()),
-            "{key}: {}",
-            cells[3]
-        );
+        assert!(["restart", "reload"].contains(&cells[3].as_str()), "{key}: {}", cells[3]);
     }
     let other = "port = 1\nlisten_addresses = '*'\nunix_socket_directories = '/'\n\
                  unix_socket_permissions = '0700'\nworker_threads = 3\n\

@@ -151,9 +151,7 @@ fn ssl_without_files() {
 
 #[test]
 fn too_many_backends() {
-    let more: String = (1..=128)
-        .map(|id| format!("[[backend]]\nhostname = 'db{id}'\n"))
-        .collect();
+    let more: String = (1..=128).map(|id| format!("[[backend]]\nhostname = 'db{id}'\n")).collect();
     assert_eq!(
         mistakes_at_end(&more),
         "waypool.toml:259:12: there are more than 128 [[backend]]: remove some"
@@ -162,13 +160,9 @@ fn too_many_backends() {
 
 #[test]
 fn all_mistakes_in_the_order_of_the_file() {
-    let text =
-        "prot = 1\n\nmax_client_conn = \"many\"\nhba = [\n  1,\n]\n[[backend]]\nweight = -1\n";
+    let text = "prot = 1\n\nmax_client_conn = \"many\"\nhba = [\n  1,\n]\n[[backend]]\nweight = -1\n";
     let lines = mistakes_in(text);
-    let places: Vec<&str> = lines
-        .lines()
-        .map(|line| line.split(": ").next().unwrap())
-        .collect();
+    let places: Vec<&str> = lines.lines().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
         [
@@ -204,8 +198,5 @@ fn a_file_that_cannot_be_read() {
 #[test]
 fn windows_line_ends() {
     let text = format!("port = 1\r\nprot = 1\r\n{}", SHORTEST.replace('\n', "\r\n"));
-    assert_eq!(
-        mistakes_in(&text),
-        "waypool.toml:2:1: unknown key \"prot\": did you mean \"port\"?"
-    );
+    assert_eq!(mistakes_in(&text), "waypool.toml:2:1: unknown key \"prot\": did you mean \"port\"?");
 }

@@ -64,10 +64,7 @@ fn nothing_at_all() {
 fn any_part_of_the_example_gets_an_answer() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/waypool.toml");
     let text = std::fs::read_to_string(path).unwrap().replace("\n#", "\n");
-    for end in (0..text.len())
-        .step_by(41)
-        .filter(|end| text.is_char_boundary(*end))
-    {
+    for end in (0..text.len()).step_by(41).filter(|end| text.is_char_boundary(*end)) {
         let _ = Config::parse(&text[..end], "waypool.toml");
         let _ = Config::parse(&text[end..], "waypool.toml");
     }

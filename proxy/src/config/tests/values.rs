@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::{SHORTEST, top};
 use crate::config::{
-    BackendFlag, ClusteringMode, Config, Host, LogFormat, LogLevel, OnError, PoolMode, Secret,
-    SslMode,
+    BackendFlag, ClusteringMode, Config, Host, LogFormat, LogLevel, OnError, PoolMode, Secret, SslMode,
 };
 
 fn secs(seconds: u64) -> Duration {
@@ -23,10 +22,7 @@ fn defaults() {
     assert_eq!(config.unix_socket_permissions, 0o777);
     assert_eq!(config.worker_threads, None);
     assert_eq!(config.max_client_conn, 1000);
-    assert_eq!(
-        config.backend_clustering_mode,
-        ClusteringMode::StreamingReplication
-    );
+    assert_eq!(config.backend_clustering_mode, ClusteringMode::StreamingReplication);
     assert_eq!(config.pool_mode, PoolMode::Session);
     assert_eq!(config.default_pool_size, 90);
     assert_eq!(config.query_wait_timeout, Some(secs(120)));
@@ -52,19 +48,11 @@ fn defaults() {
     assert_eq!(config.log_min_messages, LogLevel::Info);
     assert_eq!(config.log_format, LogFormat::Auto);
 
-    let [backend] = &config.backends[..] else {
-        panic!("{:?}", config.backends)
-    };
+    let [backend] = &config.backends[..] else { panic!("{:?}", config.backends) };
     assert_eq!(backend.hostname, Host::Tcp("db0".to_owned()));
     assert_eq!(backend.port, 5432);
     assert_eq!(backend.weight, 1.0);
-    assert_eq!(
-        backend.flag,
-        BackendFlag {
-            allow_to_failover: true,
-            always_primary: false
-        }
-    );
+    assert_eq!(backend.flag, BackendFlag { allow_to_failover: true, always_primary: false });
     assert_eq!(backend.sslmode, SslMode::Prefer);
     assert_eq!(backend.max_connections, None);
 
@@ -80,8 +68,7 @@ fn defaults() {
 
 #[test]
 fn bare_integers_have_pgpools_unit() {
-    let config =
-        top("connect_timeout = 2500\nauthentication_timeout = 30\nclient_idle_limit = \"5\"");
+    let config = top("connect_timeout = 2500\nauthentication_timeout = 30\nclient_idle_limit = \"5\"");
     assert_eq!(config.connect_timeout, Duration::from_millis(2500));
     assert_eq!(config.authentication_timeout, Some(secs(30)));
     assert_eq!(config.client_idle_limit, Some(secs(5)));
@@ -96,8 +83,7 @@ fn zero_is_off() {
 
 #[test]
 fn lists_in_pgpools_form() {
-    let config =
-        top("listen_addresses = \"10.0.0.1, ::1\"\nreset_query_list = \"ABORT; DISCARD ALL;\"");
+    let config = top("listen_addresses = \"10.0.0.1, ::1\"\nreset_query_list = \"ABORT; DISCARD ALL;\"");
     assert_eq!(config.listen_addresses, ["10.0.0.1", "::1"]);
     assert_eq!(config.reset_query_list, ["ABORT", "DISCARD ALL"]);
     assert!(top("listen_addresses = []").listen_addresses.is_empty());
@@ -106,29 +92,15 @@ fn lists_in_pgpools_form() {
 
 #[test]
 fn permissions_are_octal() {
-    assert_eq!(
-        top("unix_socket_permissions = \"0700\"").unix_socket_permissions,
-        0o700
-    );
-    assert_eq!(
-        top("unix_socket_permissions = 0o750").unix_socket_permissions,
-        0o750
-    );
+    assert_eq!(top("unix_socket_permissions = \"0700\"").unix_socket_permissions, 0o700);
+    assert_eq!(top("unix_socket_permissions = 0o750").unix_socket_permissions, 0o750);
 }
 
 #[test]
 fn hba_lines_know_their_place() {
-    let config =
-        top("\nhba = [\n  \"local all all trust\", # here\n\n  \"host all all ::1/128 md5\",\n]");
-    let lines: Vec<_> = config
-        .hba
-        .iter()
-        .map(|hba| (hba.line, hba.text.as_str()))
-        .collect();
-    assert_eq!(
-        lines,
-        [(3, "local all all trust"), (5, "host all all ::1/128 md5")]
-    );
+    let config = top("\nhba = [\n  \"local all all trust\", # here\n\n  \"host all all ::1/128 md5\",\n]");
+    let lines: Vec<_> = config.hba.iter().map(|hba| (hba.line, hba.text.as_str())).collect();
+    assert_eq!(lines, [(3, "local all all trust"), (5, "host all all ::1/128 md5")]);
 }
 
 #[test]
@@ -147,22 +119,11 @@ fn backends() {
         max_connections = 40
     "#;
     let config = Config::parse(text, "waypool.toml").unwrap();
-    let [socket, standby] = &config.backends[..] else {
-        panic!()
-    };
-    assert_eq!(
-        socket.hostname,
-        Host::Unix(PathBuf::from("/var/run/postgresql"))
-    );
+    let [socket, standby] = &config.backends[..] else { panic!() };
+    assert_eq!(socket.hostname, Host::Unix(PathBuf::from("/var/run/postgresql")));
     assert_eq!(socket.sslmode, SslMode::Disable);
     assert_eq!(socket.weight, 0.0);
-    assert_eq!(
-        socket.flag,
-        BackendFlag {
-            allow_to_failover: false,
-            always_primary: true
-        }
-    );
+    assert_eq!(socket.flag, BackendFlag { allow_to_failover: false, always_primary: true });
     assert_eq!(standby.hostname, Host::Tcp("::1".to_owned()));
     assert_eq!(standby.port, 5433);
     assert_eq!(standby.weight, 2.5);
@@ -212,10 +173,7 @@ fn files_are_taken_from_the_folder_of_the_configuration() {
     let config = Config::load(&path).unwrap();
     assert_eq!(config.ssl.unwrap().cert, folder.path().join("server.crt"));
     assert_eq!(config.auth_file, Some(folder.path().join("pool_passwd")));
-    assert_eq!(
-        config.plugins.rewrite.path,
-        Some(folder.path().join("mine.wasm"))
-    );
+    assert_eq!(config.plugins.rewrite.path, Some(folder.path().join("mine.wasm")));
 }
 
 #[test]
@@ -226,10 +184,7 @@ fn certificates_may_be_missing_while_ssl_is_off() {
 #[test]
 fn debug_output_keeps_secrets() {
     let config = top("sr_check_password = \"hush1\"\nusers = { app = \"hush2\" }");
-    assert_eq!(
-        config.sr_check_password.as_ref().map(Secret::expose),
-        Some("hush1")
-    );
+    assert_eq!(config.sr_check_password.as_ref().map(Secret::expose), Some("hush1"));
     assert_eq!(config.users["app"].expose(), "hush2");
     let debug = format!("{config:?}");
     assert!(debug.contains("app") && !debug.contains("hush"), "{debug}");

@@ -18,44 +18,22 @@ fn durations() {
         ("0", 0),
         ("7", 7_000_000),
     ] {
-        assert_eq!(
-            duration(text, Bare::Seconds).unwrap(),
-            Duration::from_micros(micros),
-            "{text}"
-        );
+        assert_eq!(duration(text, Bare::Seconds).unwrap(), Duration::from_micros(micros), "{text}");
     }
-    assert_eq!(
-        duration("7", Bare::Milliseconds).unwrap(),
-        Duration::from_millis(7)
-    );
+    assert_eq!(duration("7", Bare::Milliseconds).unwrap(), Duration::from_millis(7));
 }
 
 #[test]
 fn wrong_durations() {
-    for text in [
-        "",
-        "s",
-        "ten s",
-        "1 fortnight",
-        "-1s",
-        "1.5s",
-        "367d",
-        "99999999999999999999s",
-        "1+1",
-    ] {
+    for text in ["", "s", "ten s", "1 fortnight", "-1s", "1.5s", "367d", "99999999999999999999s", "1+1"] {
         assert!(duration(text, Bare::Seconds).is_err(), "{text}");
     }
 }
 
 #[test]
 fn sizes() {
-    for (text, bytes) in [
-        ("5", 5),
-        ("64kB", 65536),
-        ("16mb", 16 << 20),
-        ("1 GB", 1 << 30),
-        ("1TB", 1 << 40),
-    ] {
+    for (text, bytes) in [("5", 5), ("64kB", 65536), ("16mb", 16 << 20), ("1 GB", 1 << 30), ("1TB", 1 << 40)]
+    {
         assert_eq!(size(text).unwrap(), bytes, "{text}");
     }
     assert!(size("99999999999TB").is_err());

@@ -32,11 +32,7 @@ impl Acceptor {
     /// `ssl_cert` holds our certificate and the intermediate ones after it,
     /// `ssl_key` its private key. With `ssl_ca_cert`, a client certificate is
     /// verified if the client presents one, as in PostgreSQL.
-    pub fn new(
-        ssl_cert: &Path,
-        ssl_key: &Path,
-        ssl_ca_cert: Option<&Path>,
-    ) -> Result<Self, TlsError> {
+    pub fn new(ssl_cert: &Path, ssl_key: &Path, ssl_ca_cert: Option<&Path>) -> Result<Self, TlsError> {
         let key = certified_key(ssl_cert, ssl_key)?;
         let end_point = key.cert.first().and_then(|cert| EndPointHash::of(cert));
 
@@ -49,11 +45,10 @@ impl Acceptor {
                 let option = "ssl_ca_cert";
                 let file = PemFile { option, path };
                 let roots = file.roots(&file.certificates()?)?;
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-                        .allow_unauthenticated()
-                        .build()
-                        .map_err(|error| file.error(error.to_string()))?;
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+                    .allow_unauthenticated()
+                    .build()
+                    .map_err(|error| file.error(error.to_string()))?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
@@ -62,10 +57,7 @@ impl Acceptor {
         // Clients of PostgreSQL never resume a TLS session: no tickets.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Self {
-            acceptor: TlsAcceptor::from(Arc::new(config)),
-            end_point,
-        })
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), end_point })
     }
 
     /// Does the handshake. The caller has answered SSLRequest with `S`, has
@@ -88,14 +80,8 @@ impl Acceptor {
 /// Loads certificate and key and sees that they belong together. rustls' own
 /// loader refuses X.509 version 1, which `openssl x509 -req` still makes.
 fn certified_key(ssl_cert: &Path, ssl_key: &Path) -> Result<CertifiedKey, TlsError> {
-    let cert_file = PemFile {
-        option: "ssl_cert",
-        path: ssl_cert,
-    };
-    let key_file = PemFile {
-        option: "ssl_key",
-        path: ssl_key,
-    };
+    let cert_file = PemFile { option: "ssl_cert", path: ssl_cert };
+    let key_file = PemFile { option: "ssl_key", path: ssl_key };
     let chain = cert_file.certificates()?;
     let key = provider()
         .key_provider

@@ -67,9 +67,7 @@ async fn a_client_without_tls_is_an_error() {
     let acceptor = Ca::new().issue(&["db"]).acceptor();
     let (mut client, ours) = tokio::io::duplex(4096);
     let startup = b"\0\0\0\x08\0\x03\0\0";
-    tokio::io::AsyncWriteExt::write_all(&mut client, startup)
-        .await
-        .unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut client, startup).await.unwrap();
     drop(client);
     assert!(acceptor.accept(ours).await.is_err());
 }

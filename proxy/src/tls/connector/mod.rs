@@ -121,10 +121,7 @@ impl Connector {
         config.alpn_protocols = vec![ALPN.to_vec()];
         // Servers of PostgreSQL never resume a TLS session.
         config.resumption = Resumption::disabled();
-        Ok(Some(Self {
-            connector: TlsConnector::from(Arc::new(config)),
-            required: mode != SslMode::Prefer,
-        }))
+        Ok(Some(Self { connector: TlsConnector::from(Arc::new(config)), required: mode != SslMode::Prefer }))
     }
 
     /// Whether to give up on a server that answers SSLRequest with `N`;
@@ -140,11 +137,8 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
-            TlsError::Config(format!(
-                "\"{host}\" is neither a host name nor an IP address"
-            ))
-        })?;
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| TlsError::Config(format!("\"{host}\" is neither a host name nor an IP address")))?;
         let connected = self.connector.connect(name, stream).await;
         connected.map_err(|source| TlsError::Handshake {
             host: host.into(),
@@ -164,11 +158,7 @@ fn trust_file(path: &Path, name: Name) -> Result<Trust, TlsError> {
     let option = "sslrootcert";
     let file = PemFile { option, path };
     let certificates = file.certificates()?;
-    Ok(Trust::Roots {
-        roots: file.roots(&certificates)?,
-        certificates,
-        name,
-    })
+    Ok(Trust::Roots { roots: file.roots(&certificates)?, certificates, name })
 }
 
 fn trust_system() -> Result<Trust, TlsError> {
@@ -183,11 +173,7 @@ fn trust_system() -> Result<Trust, TlsError> {
             reasons.join("; ")
         )));
     }
-    Ok(Trust::Roots {
-        roots,
-        certificates: Vec::new(),
-        name: Name::Checked,
-    })
+    Ok(Trust::Roots { roots, certificates: Vec::new(), name: Name::Checked })
 }
 
 /// Says what a failed handshake means for whoever configures Waypool.

@@ -6,20 +6,14 @@ mod tests;
 
 use std::net::IpAddr;
 
-use tokio_rustls::rustls::client::danger::{
-    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
-};
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use tokio_rustls::rustls::crypto::{
     WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature_with_raw_key,
 };
-use tokio_rustls::rustls::pki_types::{
-    CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
-};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
-use tokio_rustls::rustls::{
-    CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 /// Which certificates are accepted.
@@ -68,12 +62,7 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Trust::Roots {
-            roots,
-            certificates,
-            name,
-        } = &self.trust
-        else {
+        let Trust::Roots { roots, certificates, name } = &self.trust else {
             return Ok(ServerCertVerified::assertion());
         };
         if certificates.contains(end_entity) {
@@ -143,10 +132,7 @@ fn check_validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(),
 fn check_name(end_entity: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
     let certificate = parse(end_entity)?;
     let alternative = certificate.subject_alternative_name();
-    if alternative
-        .map_err(|_| CertificateError::BadEncoding)?
-        .is_some()
-    {
+    if alternative.map_err(|_| CertificateError::BadEncoding)?.is_some() {
         return verify_server_name(&ParsedCertificate::try_from(end_entity)?, name);
     }
     let mut common_names = certificate.subject().iter_common_name();

@@ -48,13 +48,8 @@ async fn a_certificate_is_no_use_without_its_key() {
     for version in [&TLS12, &TLS13] {
         for mode in [SslMode::Prefer, SslMode::Require] {
             let connector = connector(mode, &system());
-            assert_eq!(
-                connect(&certificate, &key, version, &connector).await,
-                Ok(())
-            );
-            let error = connect(&certificate, &stolen, version, &connector)
-                .await
-                .unwrap_err();
+            assert_eq!(connect(&certificate, &key, version, &connector).await, Ok(()));
+            let error = connect(&certificate, &stolen, version, &connector).await.unwrap_err();
             assert!(error.to_lowercase().contains("signature"), "{error}");
         }
     }
@@ -75,10 +70,7 @@ async fn version_1_certificates_are_met_in_the_field() {
         base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &certificate)
     );
     let files = ca.write("v1", &pem, &key.serialize_pem());
-    let full = connector(
-        SslMode::VerifyFull,
-        &RootCertificates::File(files.cert.clone()),
-    );
+    let full = connector(SslMode::VerifyFull, &RootCertificates::File(files.cert.clone()));
     assert_eq!(connect(&certificate, &key, &TLS13, &full).await, Ok(()));
     // And clients may be shown one.
     assert!(files.acceptor().end_point_hash().is_some());
@@ -134,11 +126,7 @@ fn common_names() {
         ("*.0.2.1", "192.0.2.1", false),
         ("", "db", false),
     ] {
-        assert_eq!(
-            common_name_matches(common_name, host),
-            expected,
-            "{common_name} {host}"
-        );
+        assert_eq!(common_name_matches(common_name, host), expected, "{common_name} {host}");
     }
 }
 
@@ -146,8 +134,5 @@ fn common_names() {
 fn every_scheme_of_the_provider_is_offered() {
     let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
     let verifier = ServerVerifier::new(Trust::Anything, algorithms);
-    assert_eq!(
-        verifier.supported_verify_schemes(),
-        algorithms.supported_schemes()
-    );
+    assert_eq!(verifier.supported_verify_schemes(), algorithms.supported_schemes());
 }
