@@ -1,0 +1,261 @@
+//! What the client has sent up to the next Sync or Flush, what it is, and
+//! what it asks of a server.
+
+use super::super::link::Servers;
+use super::super::links::LinkError;
+use super::super::prepared::Statement;
+use super::super::query::refusal_error;
+use super::super::{End, Session};
+use crate::net::Inbox;
+use crate::plugin::contract::{Kind, Plan};
+use crate::protocol::frontend::{Bind, Named, Parse, execute_portal};
+use crate::protocol::{Frame, HEADER_LEN, PgError};
+use crate::routing::{self, CLASSIFY_LIMIT, Classified, Route, SessionState};
+use std::ops::Range;
+use std::rc::Rc;
+
+/// A batch without Sync or Flush is sent when it is this long.
+const BATCH_LIMIT: usize = 64 * 1024;
+
+/// One message of a batch: its type and its frame in the inbox.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) tag: u8,
+    pub(super) frame: Range<usize>,
+}
+
+/// The messages to the next Sync or Flush.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(super) messages: Vec<Message>,
+    /// What the Parse messages of the batch are, in their order.
+    pub(super) parsed: Vec<Rc<Classified>>,
+    /// Where its last message ends; behind the inbox if that one is long.
+    pub(super) end: usize,
+}
+
+/// What the messages of a batch ask of a server.
+#[derive(Debug, Default)]
+pub(super) struct Needs {
+    pub(super) primary: bool,
+    pub(super) all: bool,
+    pub(super) home: Option<usize>,
+    pub(super) read: Option<usize>,
+    /// A portal of an earlier batch is there.
+    pub(super) portal: Option<usize>,
+    /// A statement only described is there.
+    pub(super) described: Servers,
+    /// ROLLBACK TO is among them.
+    pub(super) rolls_back_to: bool,
+}
+
+impl Session {
+    /// Collects the batch at the head of the inbox. `false`: it is incomplete.
+    pub(super) fn read_batch(&mut self) -> Result<bool, End> {
+        self.batch.messages.clear();
+        self.batch.parsed.clear();
+        let bytes = self.client.inbox.bytes();
+        let mut at = 0;
+        let mut complete = false;
+        while !complete {
+            let frame = match Frame::from_client(&bytes[at..]) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                // It is refused when its turn comes.
+                Err(_) => break,
+            };
+            if !matches!(frame.tag, b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S') {
+                complete = true;
+                break;
+            }
+            if at + frame.len > bytes.len() {
+                // A long Bind or Parse passes through; its head must be here.
+                let long = at == 0 && frame.len > CLASSIFY_LIMIT && bytes.len() > HEADER_LEN + 512;
+                if long {
+                    self.batch.messages.push(Message { tag: frame.tag, frame: 0..frame.len });
+                    at = frame.len;
+                    complete = true;
+                } else if at == 0 {
+                    let wanted = frame.len.min(CLASSIFY_LIMIT);
+                    self.client.inbox.reserve(wanted);
+                    return Ok(false);
+                } else {
+                    // What stands before a long message goes first, without it.
+                    complete = frame.len > CLASSIFY_LIMIT;
+                }
+                break;
+            }
+            self.batch.messages.push(Message { tag: frame.tag, frame: at..at + frame.len });
+            at += frame.len;
+            complete = matches!(frame.tag, b'S' | b'H');
+        }
+        self.batch.end = at;
+        let full = at >= BATCH_LIMIT;
+        Ok((complete || full) && !self.batch.messages.is_empty())
+    }
+
+    /// The part of a message that lies in the inbox, without its header.
+    pub(super) fn message_body(&self, message: &Message) -> &[u8] {
+        body_of(&self.client.inbox, message)
+    }
+
+    /// Asks about the texts of the batch's Parse messages, and about prepared
+    /// statements whose answer holds no longer.
+    pub(super) async fn classify_batch(&mut self) -> Result<(), LinkError> {
+        for at in 0..self.batch.messages.len() {
+            let message = self.batch.messages[at].clone();
+            match message.tag {
+                b'P' => {
+                    let classified = self.classify_parse(&message).await.map_err(LinkError::Statement)?;
+                    self.batch.parsed.push(classified);
+                }
+                b'B' => {
+                    let statement = Bind::read(self.message_body(&message))
+                        .and_then(|bind| self.prepared.get(bind.statement))
+                        .cloned();
+                    if let Some(statement) = statement {
+                        self.classify_again(&statement).await.map_err(LinkError::Statement)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn classify_parse(&self, message: &Message) -> Result<Rc<Classified>, PgError> {
+        if message.frame.len() > CLASSIFY_LIMIT {
+            return Ok(Classified::unseen("too long"));
+        }
+        let parse = Parse::read(self.message_body(message)).ok_or_else(malformed)?;
+        let found = self.worker.router.borrow_mut().lookup(parse.text, &self.database);
+        let classified = match found {
+            Some(found) => found,
+            None => routing::classify(&self.worker.router, parse.text, &self.database).await?,
+        };
+        match &classified.plan {
+            Plan::Keep => Ok(classified),
+            Plan::Reject(refusal) => Err(refusal_error(refusal)),
+            Plan::Edit(_) => Err(PgError::error(
+                "0A000",
+                "a rewriter's edits are not applied in the extended protocol yet",
+            )
+            .with_hint("Send the statement by the simple protocol, or have the rewriter keep it.")),
+        }
+    }
+
+    async fn classify_again(&self, statement: &Rc<Statement>) -> Result<(), PgError> {
+        let holds = self.worker.router.borrow().holds(&statement.classified.borrow(), &self.database);
+        if holds || statement.parse.len() > CLASSIFY_LIMIT {
+            return Ok(());
+        }
+        let Some(parse) = Parse::read(&statement.parse[HEADER_LEN..]) else {
+            return Ok(());
+        };
+        let found = self.worker.router.borrow_mut().lookup(parse.text, &self.database);
+        let classified = match found {
+            Some(found) => found,
+            None => routing::classify(&self.worker.router, parse.text, &self.database).await?,
+        };
+        *statement.classified.borrow_mut() = classified;
+        Ok(())
+    }
+
+    /// What a Bind will run: a statement of this batch, or an earlier one.
+    fn bound(&self, at: usize, name: &[u8]) -> Option<Rc<Classified>> {
+        let mut parsed = self.batch.messages[..at].iter().filter(|message| message.tag == b'P').count();
+        for message in self.batch.messages[..at].iter().rev().filter(|message| message.tag == b'P') {
+            parsed -= 1;
+            let parse = Parse::read(self.message_body(message));
+            if parse.is_some_and(|parse| parse.statement == name) {
+                return self.batch.parsed.get(parsed).cloned();
+            }
+        }
+        self.prepared.get(name).map(|statement| statement.classified.borrow().clone())
+    }
+
+    /// Asks the balancer about everything that the batch runs.
+    pub(super) fn batch_needs(&self) -> Result<(Needs, SessionState), LinkError> {
+        let mut needs = Needs::default();
+        let mut state = self.state();
+        let mut router = self.worker.router.borrow_mut();
+        let binds = self.batch.messages.iter().any(|message| message.tag == b'B');
+        for (at, message) in self.batch.messages.iter().enumerate() {
+            let body = self.message_body(message);
+            match message.tag {
+                b'B' => {
+                    let bind = Bind::read(body).ok_or_else(|| LinkError::Statement(malformed()))?;
+                    match self.bound(at, bind.statement) {
+                        Some(classified) => {
+                            let what = self.executed(classified);
+                            let (route, after) =
+                                router.route(&what.verdict, state).map_err(LinkError::Statement)?;
+                            needs.add(route);
+                            needs.rolls_back_to |= what.verdict.kind == Kind::RollbackTo;
+                            state = after;
+                        }
+                        // The server says that there is no such statement.
+                        None => needs.primary = true,
+                    }
+                }
+                b'E' => {
+                    let portal = execute_portal(body).and_then(|name| self.prepared.portal(name));
+                    if let Some(portal) = portal.filter(|_| !binds) {
+                        needs.portal = Some(portal.server);
+                    }
+                }
+                b'D' => match Named::read(body) {
+                    Some(Named::Statement(name)) => {
+                        needs.described |= self.prepared.get(name).map_or(0, |statement| statement.on.get());
+                    }
+                    Some(Named::Portal(name)) if !binds => {
+                        needs.portal = self.prepared.portal(name).map(|portal| portal.server);
+                    }
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        if !binds {
+            // Only prepared for now: it goes where it would run, and what the
+            // balancer remembers of it is forgotten.
+            for classified in &self.batch.parsed {
+                let (route, _) = router.route(&classified.verdict, state).map_err(LinkError::Statement)?;
+                needs.add(route);
+            }
+        }
+        Ok((needs, state))
+    }
+}
+
+/// The part of a message that lies in the inbox.
+pub(super) fn frame_of<'a>(inbox: &'a Inbox, message: &Message) -> &'a [u8] {
+    let bytes = inbox.bytes();
+    &bytes[message.frame.start..message.frame.end.min(bytes.len())]
+}
+
+pub(super) fn body_of<'a>(inbox: &'a Inbox, message: &Message) -> &'a [u8] {
+    &frame_of(inbox, message)[HEADER_LEN..]
+}
+
+impl Needs {
+    /// The kind that matters for where the batch goes.
+    pub(super) fn kind(&self) -> Kind {
+        if self.rolls_back_to { Kind::RollbackTo } else { Kind::Unknown }
+    }
+
+    fn add(&mut self, route: Route) {
+        match route {
+            Route::Primary => self.primary = true,
+            Route::All { home } => {
+                self.all = true;
+                self.home = self.home.or(home);
+            }
+            Route::Read(server) => self.read = self.read.or(Some(server)),
+        }
+    }
+}
+
+fn malformed() -> PgError {
+    PgError::error("08P01", "invalid message format")
+}

@@ -1,0 +1,198 @@
+//! The extended protocol: Parse, Bind, Describe, Execute, Close, Flush, Sync.
+//!
+//! Messages are handled in batches, to the next Sync or Flush: the whole batch
+//! is looked at first, then it goes to one server in one write. That server,
+//! the cycle's lead, stays the same until the Sync, unless the client flushes
+//! a read and then writes in the same cycle.
+
+mod batch;
+mod send;
+
+pub use batch::Batch;
+
+use super::link::{Servers, bit};
+use super::links::{Destination, LinkError};
+use super::{End, Session, Step};
+use crate::plugin::contract::Kind;
+use crate::protocol::backend::{TransactionStatus, ready_for_query};
+use crate::protocol::{Frame, PgError, frontend};
+use crate::routing::Route;
+use batch::Needs;
+
+/// The messages since the last Sync.
+#[derive(Debug, Default)]
+pub struct Cycle {
+    /// Some have been sent.
+    open: bool,
+    /// Servers other than the lead that got some of them.
+    others: Servers,
+    /// It has failed here, not on a server: the rest to Sync is dropped.
+    skip: bool,
+}
+
+impl Cycle {
+    pub fn clear(&mut self) {
+        *self = Cycle::default();
+    }
+
+    /// The lead is lost and the client knows. `open`: it owes a Sync.
+    pub fn lost(&mut self, open: bool) {
+        *self = Cycle { skip: open, ..Cycle::default() };
+    }
+}
+
+impl Session {
+    pub(super) async fn on_extended(&mut self, frame: Frame) -> Result<Step, End> {
+        if self.cycle.skip {
+            return self.skip_to_sync(frame);
+        }
+        if !self.cycle.open && matches!(frame.tag, b'S' | b'H') {
+            return self.on_bare(frame);
+        }
+        if !self.read_batch()? {
+            return Ok(Step::Wait);
+        }
+        match self.run_batch().await {
+            Ok(step) => Ok(step),
+            Err(LinkError::End(end)) => Err(end),
+            Err(LinkError::Statement(error)) => {
+                // Answers that are due come first.
+                self.drain_lead().await?;
+                self.transaction.failed = true;
+                self.answer_error(&error)?;
+                self.cycle.skip = true;
+                Ok(Step::Next)
+            }
+        }
+    }
+
+    /// After an error of ours: what PostgreSQL does after one of its own.
+    fn skip_to_sync(&mut self, frame: Frame) -> Result<Step, End> {
+        if self.is_busy() {
+            return self.block();
+        }
+        let here = frame.len.min(self.client.inbox.len());
+        self.passing = frame.len - here;
+        self.lead = if self.passing > 0 { usize::MAX } else { self.lead };
+        self.client.inbox.consume(here);
+        if frame.tag != b'S' {
+            return Ok(Step::Next);
+        }
+        self.cycle.clear();
+        self.pending.clear();
+        self.transaction.failed = false;
+        self.answer_ready()
+    }
+
+    /// A Sync without anything before it is answered here; a Flush has
+    /// nothing to flush.
+    fn on_bare(&mut self, frame: Frame) -> Result<Step, End> {
+        if self.is_busy() {
+            return self.block();
+        }
+        if !self.is_whole(frame) {
+            return Ok(Step::Wait);
+        }
+        self.client.inbox.consume(frame.len);
+        if frame.tag == b'S' { self.answer_ready() } else { Ok(Step::Next) }
+    }
+
+    fn answer_ready(&mut self) -> Result<Step, End> {
+        let mut out = Vec::with_capacity(6);
+        ready_for_query(&mut out, self.transaction.status);
+        self.answer(&out)?;
+        Ok(Step::Next)
+    }
+
+    async fn run_batch(&mut self) -> Result<Step, LinkError> {
+        self.classify_batch().await?;
+        let (needs, state) = self.batch_needs()?;
+        if self.cycle.open {
+            self.continue_cycle(&needs).await?;
+        } else {
+            let Some(to) = self.begin_cycle(&needs).await? else {
+                return Ok(self.block()?);
+            };
+            self.cycle = Cycle { open: true, others: to.others, skip: false };
+            self.now_running(to.lead, to.others);
+        }
+        self.state = state;
+        self.send_batch()?;
+        Ok(Step::Next)
+    }
+
+    /// Finds and connects the servers of a new cycle. `None`: it has to wait
+    /// for answers that are due.
+    async fn begin_cycle(&mut self, needs: &Needs) -> Result<Option<Destination>, LinkError> {
+        let route = self.batch_route(needs);
+        if self.is_busy() && !self.may_pipeline(route) {
+            return Ok(None);
+        }
+        self.connect_route(route, needs.kind()).await.map(Some)
+    }
+
+    fn batch_route(&self, needs: &Needs) -> Route {
+        match *needs {
+            Needs { portal: Some(server), .. } if self.links.get(server).is_some() => {
+                if self.primary() == Some(server) { Route::Primary } else { Route::Read(server) }
+            }
+            Needs { all: true, home, .. } => Route::All { home },
+            Needs { primary: true, .. } => Route::Primary,
+            Needs { read: Some(server), .. } => Route::Read(server),
+            // Only described or closed: where it is, on the primary if it is there too.
+            Needs { described, .. } => {
+                let on = described & self.links.which(|_| true);
+                let primary = self.primary().map_or(0, bit);
+                if on == 0 || on & primary != 0 {
+                    Route::Primary
+                } else {
+                    Route::Read(on.trailing_zeros() as usize)
+                }
+            }
+        }
+    }
+
+    /// Whether a cycle may follow one that is not answered yet: to the same
+    /// server, if nothing under way can change where it belongs. The primary
+    /// is never wrong; a standby has been asked to read only, so far.
+    fn may_pipeline(&self, route: Route) -> bool {
+        let same = match route {
+            Route::Primary => self.primary() == Some(self.lead),
+            Route::Read(server) => server == self.lead,
+            Route::All { .. } => false,
+        };
+        same && self.transaction.status != TransactionStatus::Failed
+    }
+
+    /// More messages of an open cycle. Its lead changes only if they need the
+    /// primary and it is another server.
+    async fn continue_cycle(&mut self, needs: &Needs) -> Result<(), LinkError> {
+        let stays =
+            self.primary() == Some(self.lead) || !(needs.primary || needs.all) || self.transaction.failed;
+        if stays {
+            return Ok(());
+        }
+        if let Some(link) = self.links.get_mut(self.lead) {
+            link.replies.sync_unseen();
+            frontend::sync(link.push());
+            link.send(&[]).map_err(|error| End::Fatal(PgError::fatal("08006", error.to_string())))?;
+        }
+        self.drain_lead().await?;
+        if self.cycle.skip || self.transaction.failed {
+            self.cycle.skip = true;
+            return Ok(());
+        }
+        let to = self.connect_route(Route::Primary, Kind::Unknown).await?;
+        self.now_running(to.lead, self.cycle.others);
+        Ok(())
+    }
+
+    async fn drain_lead(&mut self) -> Result<(), End> {
+        while self.is_busy() {
+            self.blocked = true;
+            self.wait().await?;
+        }
+        self.blocked = false;
+        Ok(())
+    }
+}

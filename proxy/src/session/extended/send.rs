@@ -1,0 +1,225 @@
+//! The batch on its way: booked with the servers, copied where it goes to
+//! several, and with messages of ours where a statement has to be prepared first.
+
+use super::super::link::{Link, Servers, bit};
+use super::super::prepared::{Portal, Statement, Undo};
+use super::super::query::{begins_for_primary, goes_to_all};
+use super::super::{End, Session};
+use super::batch::{Message, body_of, frame_of};
+use crate::protocol::HEADER_LEN;
+use crate::protocol::frontend::{self, Bind, Named, Parse, execute_portal};
+use crate::routing::Classified;
+use std::rc::Rc;
+
+impl Session {
+    /// Sends the batch: in one write, unless messages of ours come between.
+    pub(super) fn send_batch(&mut self) -> Result<(), End> {
+        if self.cycle.skip {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let mut parsed = batch.parsed.iter();
+        let mut sent_to = 0;
+        let mut at = 0;
+        let alone = self.links.get(self.lead).is_some_and(|link| link.replies.is_quiet());
+        let whole = batch.messages.last().is_some_and(|last| last.tag == b'S');
+        self.passing = 0;
+        if alone && whole {
+            self.remember_read(batch.end.min(self.client.inbox.len()), self.cycle.others);
+        } else {
+            self.retry.clear();
+        }
+        for message in &batch.messages {
+            at = message.frame.end.min(self.client.inbox.len());
+            let ours = self.before(message, &mut parsed);
+            if !ours.is_empty()
+                && let Some(link) = self.links.get_mut(self.lead)
+            {
+                let bytes = &self.client.inbox.bytes()[sent_to..message.frame.start];
+                link.push().extend_from_slice(bytes);
+                link.push().extend_from_slice(&ours);
+                sent_to = message.frame.start;
+            }
+        }
+        if let Some(link) = self.links.get_mut(self.lead)
+            && let Err(error) = link.send(&self.client.inbox.bytes()[sent_to..at])
+        {
+            let why = error.to_string();
+            self.lost(self.lead, &why)?;
+        }
+        self.passing = batch.end - at;
+        self.client.inbox.consume(at);
+        self.batch = batch;
+        Ok(())
+    }
+
+    /// Books a message for the lead, sends copies to the others, and returns
+    /// what must be sent to the lead before it.
+    fn before<'a>(
+        &mut self,
+        message: &Message,
+        parsed: &mut impl Iterator<Item = &'a Rc<Classified>>,
+    ) -> Vec<u8> {
+        let lead = self.lead;
+        match message.tag {
+            b'S' => {
+                self.copy(message, self.cycle.others, |link| link.replies.sync(false));
+                if let Some(link) = self.links.get_mut(lead) {
+                    link.replies.sync(true);
+                }
+                self.cycle.clear();
+                return Vec::new();
+            }
+            b'H' => return Vec::new(),
+            _ => {}
+        }
+        if let Some(link) = self.links.get_mut(lead) {
+            link.replies.extended(true);
+        }
+        // Checked by `batch_needs`; a malformed one is left to the server.
+        match message.tag {
+            b'P' => self.before_parse(message, parsed.next()),
+            b'B' => self.before_bind(message),
+            b'D' => self.before_describe(message),
+            b'E' => {
+                let portal =
+                    execute_portal(self.message_body(message)).and_then(|name| self.prepared.portal(name));
+                let copied = |portal: &Portal| {
+                    goes_to_all(&portal.classified) && !begins_for_primary(&portal.classified)
+                };
+                if portal.is_some_and(copied) {
+                    self.copy(message, self.cycle.others, |link| link.replies.extended(false));
+                }
+                Vec::new()
+            }
+            _ => self.before_close(message),
+        }
+    }
+
+    fn before_parse(&mut self, message: &Message, classified: Option<&Rc<Classified>>) -> Vec<u8> {
+        let (lead, others) = (self.lead, self.cycle.others);
+        let frame = frame_of(&self.client.inbox, message);
+        let Some(link) = self.links.get_mut(lead) else {
+            return Vec::new();
+        };
+        let (Some(parse), Some(classified)) = (Parse::read(&frame[HEADER_LEN..]), classified) else {
+            link.replies.ack(true, None);
+            return Vec::new();
+        };
+        let mut ours = Vec::new();
+        if self.prepared.take_stale(parse.statement, lead) {
+            frontend::close_statement(&mut ours, parse.statement);
+            link.replies.ack(false, None);
+        }
+        let undo = self.prepared.parse(parse.statement, frame, classified.clone(), lead);
+        link.replies.ack(true, undo);
+        if goes_to_all(classified) && !begins_for_primary(classified) {
+            if let Some(statement) = self.prepared.get(parse.statement) {
+                statement.on.set(statement.on.get() | others);
+            }
+            self.copy(message, others, |link| {
+                link.replies.extended(false);
+                link.replies.ack(false, None);
+            });
+        }
+        ours
+    }
+
+    fn before_bind(&mut self, message: &Message) -> Vec<u8> {
+        let (lead, mut ours) = (self.lead, Vec::new());
+        let Some(bind) = Bind::read(body_of(&self.client.inbox, message)) else {
+            return ours;
+        };
+        let Some(statement) = self.prepared.get(bind.statement).cloned() else {
+            return ours;
+        };
+        let classified = statement.classified.borrow().clone();
+        self.prepared.bind(bind.portal, Portal { server: lead, classified: classified.clone() });
+        self.prepare_on(&statement, lead, &mut ours);
+        if begins_for_primary(&classified) {
+            let others = self.cycle.others;
+            for (_, link) in self.links.iter_mut().filter(|(id, _)| others & bit(*id) != 0) {
+                link.run_unseen("BEGIN");
+            }
+        } else if goes_to_all(&classified) {
+            self.copy_bind(message, &statement);
+        }
+        if self.has_effects(&classified)
+            && let Some(parse) = Parse::read(&statement.parse[HEADER_LEN..])
+        {
+            self.note(&classified, parse.text, bit(lead) | self.cycle.others);
+        }
+        self.make_sticky(&classified, lead);
+        let what = self.executed(classified);
+        self.count(&what, lead);
+        ours
+    }
+
+    fn before_describe(&mut self, message: &Message) -> Vec<u8> {
+        let mut ours = Vec::new();
+        if let Some(Named::Statement(name)) = Named::read(body_of(&self.client.inbox, message))
+            && let Some(statement) = self.prepared.get(name).cloned()
+        {
+            self.prepare_on(&statement, self.lead, &mut ours);
+        }
+        ours
+    }
+
+    fn before_close(&mut self, message: &Message) -> Vec<u8> {
+        match Named::read(body_of(&self.client.inbox, message)) {
+            Some(Named::Statement(name)) => self.prepared.close(name, self.lead),
+            Some(Named::Portal(name)) => self.prepared.close_portal(name),
+            None => {}
+        }
+        if let Some(link) = self.links.get_mut(self.lead) {
+            link.replies.ack(true, None);
+        }
+        Vec::new()
+    }
+
+    /// Has a statement prepared on a server if it is not there: by the
+    /// client's own Parse, whose answer the client does not see.
+    fn prepare_on(&mut self, statement: &Rc<Statement>, server: usize, ours: &mut Vec<u8>) {
+        if statement.on.get() & bit(server) != 0 {
+            return;
+        }
+        let Some(parse) = Parse::read(&statement.parse[HEADER_LEN..]) else {
+            return;
+        };
+        let stale = self.prepared.take_stale(parse.statement, server);
+        let Some(link) = self.links.get_mut(server) else {
+            return;
+        };
+        if stale {
+            frontend::close_statement(ours, parse.statement);
+            link.replies.ack(false, None);
+        }
+        ours.extend_from_slice(&statement.parse);
+        link.replies.ack(false, Some(Undo::Prepare { statement: statement.clone(), server }));
+        statement.on.set(statement.on.get() | bit(server));
+    }
+
+    /// Sends a message to these servers too; the client does not see the answers.
+    fn copy(&mut self, message: &Message, servers: Servers, book: impl Fn(&mut Link)) {
+        let frame = frame_of(&self.client.inbox, message);
+        for (_, link) in self.links.iter_mut().filter(|(id, _)| servers & bit(*id) != 0) {
+            link.push().extend_from_slice(frame);
+            book(link);
+        }
+    }
+
+    fn copy_bind(&mut self, message: &Message, statement: &Rc<Statement>) {
+        let others = self.cycle.others;
+        for id in (0..self.links.len()).filter(|id| others & bit(*id) != 0) {
+            let mut ours = Vec::new();
+            if let Some(link) = self.links.get_mut(id) {
+                link.replies.extended(false);
+            }
+            self.prepare_on(statement, id, &mut ours);
+            if let Some(link) = self.links.get_mut(id) {
+                link.push().extend_from_slice(&ours);
+            }
+            self.copy(message, bit(id), |_| {});
+        }
+    }
+}
