@@ -105,10 +105,7 @@ impl Raw {
 
     /// Whether a message of the proxy's has come; takes none.
     pub fn has_answer(&self) -> bool {
-        self.wire.stream.set_nonblocking(true).expect("a socket option");
-        let peeked = self.wire.stream.peek(&mut [0]);
-        self.wire.stream.set_nonblocking(false).expect("a socket option");
-        peeked.is_ok()
+        has_answer(&self.wire)
     }
 }
 
@@ -119,6 +116,11 @@ pub struct Login {
 }
 
 impl Login {
+    /// [`Raw::has_answer`]
+    pub fn has_answer(&self) -> bool {
+        has_answer(&self.wire)
+    }
+
     /// Reads to the first ReadyForQuery, or to the error. Answers to nothing but
     /// trust.
     pub fn finish(mut self) -> Result<Raw, Message> {
@@ -144,6 +146,13 @@ pub fn send_cancel(proxy: &Proxy, pid: u32, key: &[u8]) {
     wire.send(&wire::cancel_request(pid, key));
     let answers = wire.until_closed();
     assert!(answers.is_empty(), "a cancel request is never answered: {answers:?}");
+}
+
+fn has_answer(wire: &Wire) -> bool {
+    wire.stream.set_nonblocking(true).expect("a socket option");
+    let peeked = wire.stream.peek(&mut [0]);
+    wire.stream.set_nonblocking(false).expect("a socket option");
+    peeked.is_ok()
 }
 
 // === answers ===

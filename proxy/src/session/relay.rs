@@ -184,10 +184,15 @@ impl Session {
                 link.failed_unseen = true;
                 Ok(())
             }
-            Event::Parameter | Event::CopyIn => {
+            Event::CopyIn => {
+                // The server has swallowed the Sync behind the Execute.
+                if link.replies.is_open() {
+                    self.cycle.reopen();
+                }
                 self.progress = true;
                 Ok(())
             }
+            Event::Parameter => Ok(()),
         }
     }
 

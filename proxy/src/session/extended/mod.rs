@@ -35,6 +35,11 @@ impl Cycle {
         *self = Cycle::default();
     }
 
+    /// COPY data follows, and another Sync behind it.
+    pub fn reopen(&mut self) {
+        self.open = true;
+    }
+
     /// The lead is lost and the client knows. `open`: it owes a Sync.
     pub fn lost(&mut self, open: bool) {
         *self = Cycle { skip: open, ..Cycle::default() };
