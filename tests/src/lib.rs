@@ -18,8 +18,10 @@
 //! dropped by a panic prints its log.
 
 mod builder;
+pub mod certificates;
 mod clients;
 mod database;
+pub mod outage;
 mod program;
 mod proxy;
 pub mod raw;

@@ -217,6 +217,30 @@ pub fn header(tag: u8, length: u32) -> Vec<u8> {
     [&[tag][..], &length.to_be_bytes()].concat()
 }
 
+/// Parse, Bind, Execute and Sync in one go, as drivers send a statement.
+pub fn extended(sql: &str) -> Vec<u8> {
+    [wire::parse("", sql), wire::bind("", "", &[]), wire::execute("", 0), wire::sync()].concat()
+}
+
+/// Messages to ReadyForQuery or to the end of the connection, which may come in
+/// the middle of one.
+pub fn until_ready_or_cut(wire: &mut Wire) -> Vec<Message> {
+    let mut messages = Vec::new();
+    let mut header = [0; 5];
+    while wire.stream.read_exact(&mut header).is_ok() {
+        let [tag, length @ ..] = header;
+        let mut body = vec![0; u32::from_be_bytes(length) as usize - 4];
+        if wire.stream.read_exact(&mut body).is_err() {
+            break;
+        }
+        messages.push(Message { tag, body });
+        if tag == b'Z' {
+            break;
+        }
+    }
+    messages
+}
+
 // === floods ===
 
 /// Sends these bytes over and over, and reads nothing, until `limit` bytes are
@@ -253,7 +277,8 @@ pub fn peak_rss_kib(pid: u32) -> u64 {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_else(|| panic!("no VmHWM in {path}"))
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or_else(|| panic!("no VmHWM in {path}"))
 }
 
 /// Runs `load` and returns its result; panics when the proxy's memory has grown

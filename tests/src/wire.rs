@@ -52,31 +52,8 @@ impl Wire {
         Wire { stream }
     }
 
-    /// Connects and logs in as `postgres`, where the proxy trusts everybody.
-    pub fn login(proxy: &Proxy, database: &str) -> Wire {
-        let mut wire = Wire::connect(proxy);
-        wire.send(&startup((3, 0), &[("user", "postgres"), ("database", database)]));
-        wire.until_ready();
-        wire
-    }
-
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("waypool reads");
-    }
-
-    /// The next message; `None` when the connection has been closed.
-    pub fn next(&mut self) -> Option<Message> {
-        let mut header = [0; 5];
-        match self.stream.read_exact(&mut header) {
-            Ok(()) => {}
-            Err(error) if is_closed(error.kind()) => return None,
-            Err(error) => panic!("waypool does not answer: {error}"),
-        }
-        let [tag, length @ ..] = header;
-        let length = u32::from_be_bytes(length) as usize;
-        let mut body = vec![0; length.checked_sub(4).expect("a length of at least 4")];
-        self.stream.read_exact(&mut body).expect("the whole message");
-        Some(Message { tag, body })
     }
 
     /// All messages up to and with ReadyForQuery; panics at a closed connection.
@@ -95,13 +72,33 @@ impl Wire {
 
     /// All messages until the proxy closes the connection.
     pub fn until_closed(&mut self) -> Vec<Message> {
-        std::iter::from_fn(|| self.next()).collect()
+        self.collect()
     }
 
     /// One Query message, and everything that answers it.
     pub fn query(&mut self, sql: &str) -> Vec<Message> {
         self.send(&query(sql));
         self.until_ready()
+    }
+}
+
+/// The messages of the proxy, until it closes the connection; panics when it
+/// says nothing for too long.
+impl Iterator for Wire {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        let mut header = [0; 5];
+        match self.stream.read_exact(&mut header) {
+            Ok(()) => {}
+            Err(error) if is_closed(error.kind()) => return None,
+            Err(error) => panic!("waypool does not answer: {error}"),
+        }
+        let [tag, length @ ..] = header;
+        let length = u32::from_be_bytes(length) as usize;
+        let mut body = vec![0; length.checked_sub(4).expect("a length of at least 4")];
+        self.stream.read_exact(&mut body).expect("the whole message");
+        Some(Message { tag, body })
     }
 }
 

@@ -4,9 +4,7 @@
 use waypool_tests::{Database, Proxy, primary_and_standby, python, run};
 
 fn succeeds(script: &str, database: &'static str) {
-    let proxy = Proxy::builder(primary_and_standby())
-        .weights(&[0.0, 1.0])
-        .start();
+    let proxy = Proxy::builder(primary_and_standby()).weights(&[0.0, 1.0]).start();
     let database = Database::create(database, "");
     let mut command = python(&proxy, script);
     command.env("WAYPOOL_TEST_DATABASE", database.name);

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use futures_util::{SinkExt, TryStreamExt, pin_mut};
-use waypool_tests::raw::{Raw, copy_data, copy_done, copy_fail, sqlstate, tags, wait_true, within_memory};
+use waypool_tests::raw::{Raw, copy_data, copy_done, copy_fail, extended, sqlstate, tags, wait_true, within_memory};
 use waypool_tests::wire::{self, Message};
 use waypool_tests::{Database, Proxy, client_with_messages, primary_and_standby, program, run, run_async};
 
@@ -162,12 +162,32 @@ fn a_client_that_disappears_in_a_copy_out_disturbs_nobody() {
     }
 }
 
-// === in the extended protocol ===
-
-/// Parse, Bind, Execute and Sync in one go, as drivers send them.
-fn extended(sql: &str) -> Vec<u8> {
-    [wire::parse("", sql), wire::bind("", "", &[]), wire::execute("", 0), wire::sync()].concat()
+#[test]
+fn a_client_that_asks_something_else_in_the_middle_is_told_so() {
+    let proxy = proxy();
+    let (database, mut session) = table(&proxy, "copy_query_inside");
+    copy_in(&mut session, "COPY t FROM STDIN");
+    session.send(&[copy_data(b"1\ta\n"), wire::query("SELECT 1")].concat());
+    // PostgreSQL goes on afterwards, which is not asked of the proxy.
+    let error = session.wire.next().expect("it is told");
+    assert_eq!(error.field(b'C').as_deref(), Some("08P01"), "{}", waypool_tests::raw::text(&error));
+    drop(session);
+    is_empty(&database);
 }
+
+#[test]
+fn a_client_that_disappears_after_asking_something_else_is_noticed() {
+    let proxy = proxy();
+    let (database, mut session) = table(&proxy, "copy_query_gone");
+    copy_in(&mut session, "COPY t FROM STDIN");
+    session.send(&[copy_data(b"1\ta\n"), wire::query("SELECT 1")].concat());
+    session.vanish();
+    let over = "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'copy_query_gone' AND state = 'active'";
+    wait_true(database.cluster.primary(), "the COPY is over", over);
+    is_empty(&database);
+}
+
+// === in the extended protocol ===
 
 #[test]
 fn copy_works_in_the_extended_protocol() {
@@ -191,20 +211,12 @@ fn copy_works_in_the_extended_protocol() {
 fn copy_in_the_extended_protocol_can_fail_on_either_side() {
     let proxy = proxy();
     let (database, mut session) = table(&proxy, "copy_extended_fail");
-    let ends = [(copy_fail("no"), "57014"), (copy_data(b"x\ty\n"), "22P02"), (wire::query("SELECT 1"), "08P01")];
-    for (end, expected) in ends {
+    for (end, expected) in [(copy_fail("no"), "57014"), (copy_data(b"x\ty\n"), "22P02")] {
         session.send(&extended("COPY t FROM STDIN"));
         expect(&mut session, b'G');
-        let is_query = end[0] == b'Q';
-        session.send(&[copy_data(b"1\ta\n"), end].concat());
-        if !is_query {
-            session.send(&[copy_done(), wire::sync()].concat());
-        }
+        session.send(&[copy_data(b"1\ta\n"), end, copy_done(), wire::sync()].concat());
         let answer = session.wire.until_ready();
         assert_eq!(sqlstate(&answer).as_deref(), Some(expected), "{}", tags(&answer));
-        if is_query {
-            break;
-        }
         assert_eq!(session.value("SELECT 1"), "1");
     }
     is_empty(&database);

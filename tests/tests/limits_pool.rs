@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use waypool_tests::raw::{Login, Raw, wait_true};
-use waypool_tests::{Builder, Database, Proxy, primary_and_standby, wait_until};
+use waypool_tests::{Builder, Database, Proxy, primary_and_standby};
 
 fn builder() -> Builder {
     // All on the primary, so that one pid is all there is to know.
@@ -123,31 +123,33 @@ fn who_waits_already_profits_from_a_reload() {
 
 #[test]
 fn a_connection_is_lent_to_the_next_session_of_its_kind_only() {
-    let proxy = builder().start();
+    primary_and_standby().primary().psql("CREATE ROLE other_role LOGIN").unwrap();
+    // With one connection for each user and database, the next session waits
+    // until the one before has given it back.
+    let proxy = builder().top("default_pool_size = 1").start();
     let pid_of = |parameters: &[(&str, &str)]| {
         let mut session = Raw::login_with(&proxy, parameters);
         let pid = session.backend_pid();
         session.leave();
         pid
     };
-    primary_and_standby().primary().psql("CREATE ROLE other_role LOGIN").unwrap();
     let first = pid_of(&[]);
-    let again = || wait_until("the connection is lent again", || pid_of(&[]) == first);
-    again();
-    for other in [
-        [("user", "other_role")],
-        [("database", "template1")],
-        [("application_name", "another")],
-        [("options", "-c work_mem=1MB")],
-    ] {
-        assert_ne!(pid_of(&other), first, "{other:?}");
-        again();
+    assert_eq!(pid_of(&[]), first);
+    assert_ne!(pid_of(&[("user", "other_role")]), first);
+    assert_ne!(pid_of(&[("database", "template1")]), first);
+    assert_eq!(pid_of(&[]), first);
+    let mut last = first;
+    for other in [("application_name", "another"), ("application_name", "third"), ("options", "-c work_mem=1MB")] {
+        let pid = pid_of(&[other]);
+        assert_ne!(pid, last, "{other:?}");
+        assert_eq!(pid_of(&[other]), pid, "{other:?}");
+        last = pid;
     }
 }
 
 #[test]
 fn a_connection_is_clean_when_it_is_lent_again() {
-    let proxy = builder().start();
+    let proxy = builder().top("default_pool_size = 1").start();
     let database = Database::create("limits_clean", "CREATE TABLE t (n int)");
     let login = || Raw::login_with(&proxy, &[("database", database.name)]);
     let mut session = login();

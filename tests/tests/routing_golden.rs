@@ -49,8 +49,6 @@ const DIFFERENCES: &[Difference] = &[
     difference("tx read only", 3, "0 ERR 25P02", FAILED),
     difference("tx read only", 4, "0 ok", FAILED),
     difference("tx read only", 8, "0 ok", FAILED),
-    difference("tx isolation", 2, "0 ok", NOT_BEGUN),
-    difference("tx isolation", 12, "0 ok", NOT_BEGUN),
     difference("errors in tx", 2, "1 ERR 25P02", FAILED),
     difference("errors in tx", 3, "1 ok", FAILED),
     difference("errors in tx", 8, "0 ERR 25P02", FAILED),
@@ -59,7 +57,6 @@ const DIFFERENCES: &[Difference] = &[
     difference("multi statement begin", 1, "0 ok", NOT_BEGUN),
     difference("multi statement begin", 2, "0,1 ok", REPEATED),
     difference("dml adaptive", 11, "0 ok", ROLLBACK_TO),
-    difference("rollback to keeps earlier write", 4, "0 ok", FAILED),
     difference("rollback to keeps earlier write", 5, "0 ok", ROLLBACK_TO),
 ];
 

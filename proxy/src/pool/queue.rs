@@ -87,8 +87,12 @@ impl Pool {
     }
 
     /// New limits hold from now on; connections above them go when they become free.
-    pub fn set_limits(&self, limits: Limits) {
-        self.lock().limits = limits;
+    pub fn set_limits(self: &Arc<Self>, limits: Limits) {
+        let mut inner = self.lock();
+        inner.limits = limits;
+        let refused = self.grant(&mut inner);
+        drop(inner);
+        drop(refused);
     }
 
     pub(super) fn connect_timeout(&self) -> Duration {
@@ -118,6 +122,7 @@ impl Pool {
     fn try_acquire(self: &Arc<Self>, identity: &Arc<Identity>) -> Attempt {
         let key = key_of(identity);
         let inner = &mut *self.lock();
+        inner.waiters.retain(|waiter| !waiter.grant.is_closed());
         let queued = inner.waiters.iter().any(|waiter| key_of(&waiter.identity) == key);
         let group = inner.groups.entry(key.clone()).or_default();
         if !queued {
@@ -209,17 +214,10 @@ impl Pool {
         (inner.open, idle, inner.waiters.len())
     }
 
-    fn free(self: &Arc<Self>, key: &GroupKey) {
+    /// Gives free places to those who wait. Returns grants that nobody wanted
+    /// any more, to be dropped when the lock is gone.
+    fn grant(self: &Arc<Self>, inner_ref: &mut Inner) -> Vec<Grant> {
         let mut refused = Vec::new();
-        let mut inner = self.lock();
-        let inner_ref = &mut *inner;
-        inner_ref.open -= 1;
-        if let Some(group) = inner_ref.groups.get_mut(key) {
-            group.open -= 1;
-            if group.open == 0 {
-                inner_ref.groups.remove(key);
-            }
-        }
         while inner_ref.open < inner_ref.limits.in_all {
             let (groups, per_group) = (&inner_ref.groups, inner_ref.limits.per_group);
             let has_room = |waiter: &Waiter| {
@@ -240,6 +238,20 @@ impl Pool {
                 refused.push(grant);
             }
         }
+        refused
+    }
+
+    fn free(self: &Arc<Self>, key: &GroupKey) {
+        let mut inner = self.lock();
+        let inner_ref = &mut *inner;
+        inner_ref.open -= 1;
+        if let Some(group) = inner_ref.groups.get_mut(key) {
+            group.open -= 1;
+            if group.open == 0 {
+                inner_ref.groups.remove(key);
+            }
+        }
+        let refused = self.grant(inner_ref);
         // Slots come back here when dropped: not under the lock.
         drop(inner);
         drop(refused);

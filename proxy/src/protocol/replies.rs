@@ -46,6 +46,8 @@ pub struct Replies<U> {
 pub enum Event {
     /// A cycle has ended.
     Ready { status: TransactionStatus, relay: bool },
+    /// A Sync of ours was answered, see [`Replies::sync_unseen`].
+    Closed { status: TransactionStatus },
     /// An ErrorResponse; it is the last frame of the relayed, or dropped, bytes.
     Error { relay: bool },
     /// A ParameterStatus, as above.
@@ -194,7 +196,7 @@ impl<U> Replies<U> {
                     // Asynchronous messages are the client's even between cycles.
                     let hidden =
                         frame.tag == b'Z' && self.cycles.front().is_some_and(|cycle| cycle.ready_unseen);
-                    let event = self.event(frame.tag, body, relay && !hidden)?;
+                    let event = self.event(frame.tag, body, relay, hidden)?;
                     at += frame.len;
                     if relay && !hidden {
                         relay_end = at;
@@ -229,7 +231,7 @@ impl<U> Replies<U> {
         Ok(scan)
     }
 
-    fn event(&mut self, tag: u8, body: &[u8], relay: bool) -> Result<Event, FrameError> {
+    fn event(&mut self, tag: u8, body: &[u8], relay: bool, hidden: bool) -> Result<Event, FrameError> {
         Ok(match tag {
             b'Z' => {
                 let status = body.first().copied().and_then(TransactionStatus::from_byte);
@@ -238,7 +240,7 @@ impl<U> Replies<U> {
                     let left = self.acks.drain(..cycle.acks);
                     self.unanswered.extend(left.filter_map(|ack| ack.undo));
                 }
-                Event::Ready { status, relay }
+                if hidden { Event::Closed { status } } else { Event::Ready { status, relay } }
             }
             b'E' => Event::Error { relay },
             b'S' => Event::Parameter,

@@ -324,6 +324,7 @@ impl Session {
             },
             sticky: false,
             passing: 0,
+            copying: false,
             blocked: false,
             progress: false,
             retry: Vec::new(),

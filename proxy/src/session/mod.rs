@@ -103,6 +103,8 @@ pub struct Session {
     cancel: cancel::Handle,
     /// Bytes still to come of a client's message that is being passed on.
     passing: usize,
+    /// The lead reads COPY data.
+    copying: bool,
     /// A whole message lies in the inbox and waits for the answers due.
     blocked: bool,
     /// Something happened that the main loop should look at.
@@ -139,6 +141,13 @@ impl Session {
             Err(error) => return Err(End::Fatal(PgError::fatal("08P01", error.to_string()))),
         };
         match frame.tag {
+            b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F' if self.copying && self.is_busy() => {
+                // It does not belong here: the server says so.
+                self.copying = false;
+                self.pass_whole(frame)
+            }
+            b'Q' | b'F' if self.cycle.skips() => self.drop_whole(frame),
+            b'Q' | b'F' if self.cycle.is_open() => self.close_cycle().await,
             b'Q' => self.on_query(frame).await,
             b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S' => self.on_extended(frame).await,
             b'd' | b'c' | b'f' => self.on_copy(),
@@ -168,6 +177,20 @@ impl Session {
             self.client.inbox.reserve(frame.len);
         }
         whole
+    }
+
+    /// Sends a message to the lead as it is, however much of it is here.
+    fn pass_whole(&mut self, frame: Frame) -> Result<Step, End> {
+        let here = frame.len.min(self.client.inbox.len());
+        self.passing = frame.len - here;
+        self.forward(here)?;
+        Ok(Step::Next)
+    }
+
+    /// Drops a message, however much of it is here.
+    fn drop_whole(&mut self, frame: Frame) -> Result<Step, End> {
+        self.lead = usize::MAX;
+        self.pass_whole(frame)
     }
 
     /// Sends the rest of a long message to where its head went.
@@ -200,6 +223,7 @@ impl Session {
             && matches!(frame.tag, b'd' | b'c' | b'f')
         {
             count += frame.len;
+            self.copying &= frame.tag == b'd';
             if count > bytes.len() {
                 break;
             }

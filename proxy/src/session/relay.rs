@@ -174,10 +174,23 @@ impl Session {
                     return Ok(());
                 }
                 self.cancel.set_running(0);
+                self.copying = false;
                 self.on_ready(status)
+            }
+            Event::Closed { status } => {
+                link.conn.status = status;
+                for undo in link.replies.take_unanswered() {
+                    self.prepared.undo(undo);
+                }
+                // Whether it failed is still to be asked.
+                let failed = self.transaction.failed;
+                self.on_ready(status)?;
+                self.transaction.failed = failed;
+                Ok(())
             }
             Event::Error { relay: true } => {
                 self.transaction.failed = true;
+                self.copying = false;
                 Ok(())
             }
             Event::Error { relay: false } => {
@@ -189,6 +202,7 @@ impl Session {
                 if link.replies.is_open() {
                     self.cycle.reopen();
                 }
+                self.copying = true;
                 self.progress = true;
                 Ok(())
             }

@@ -32,9 +32,7 @@ impl Balancer for PrimaryOnly {
             // SET and its like: the session's other servers have to hear of it
             // too, because the plugin after this one may read from them again.
             Servers::All => Decision::keeping(state, Servers::All, state.home),
-            Servers::Any | Servers::Primary => {
-                Decision::keeping(state, Servers::Primary, self.primary)
-            }
+            Servers::Any | Servers::Primary => Decision::keeping(state, Servers::Primary, self.primary),
         }
     }
 }

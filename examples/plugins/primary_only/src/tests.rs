@@ -5,14 +5,7 @@ use waypool_plugin_sdk::{Effects, Kind, Transaction};
 
 /// Server 0 is a standby, server 1 the primary.
 fn plugin() -> PrimaryOnly {
-    let node = |id, role| Node {
-        id,
-        role,
-        usable: true,
-        weight: 1.0,
-        lag_bytes: 0,
-        lag_micros: 0,
-    };
+    let node = |id, role| Node { id, role, usable: true, weight: 1.0, lag_bytes: 0, lag_micros: 0 };
     let mut plugin = PrimaryOnly::new(()).unwrap();
     plugin.topology(&[node(0, NodeRole::Standby), node(1, NodeRole::Primary)]);
     plugin
@@ -20,11 +13,7 @@ fn plugin() -> PrimaryOnly {
 
 /// Where a statement goes whose session began with its home on the standby.
 fn route(kind: Kind, servers: Servers) -> (Servers, u32) {
-    let statement = Statement {
-        kind,
-        servers,
-        effects: Effects::empty(),
-    };
+    let statement = Statement { kind, servers, effects: Effects::empty() };
     let state = SessionState {
         transaction: Transaction::Idle,
         transaction_memory: 0,
@@ -50,10 +39,6 @@ fn settings_still_reach_the_home() {
 
 #[test]
 fn a_new_session_is_at_home_on_the_primary() {
-    let client = SessionInfo {
-        database: "d".into(),
-        user: "u".into(),
-        application_name: String::new(),
-    };
+    let client = SessionInfo { database: "d".into(), user: "u".into(), application_name: String::new() };
     assert_eq!(plugin().session_start(&client, 42), 1);
 }

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::listen::Running;
 use crate::proxy::Proxy;
 use anyhow::{Context, anyhow, bail};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -43,7 +43,7 @@ impl Stage {
         let installation = Installation::find()?;
         let port = ListenPort::choose(port)?;
         screen.heading("Waypool demo: a primary, a streaming standby, and Waypool in front")?;
-        let cluster = start_servers(installation, screen)?;
+        let cluster = start_servers(installation, screen, stop)?;
         stop.check()?;
 
         let step = screen.step(format!("waypool: starting on port {}", port.number()))?;
@@ -131,16 +131,23 @@ impl ListenPort {
 
 // === the parts ===
 
-fn start_servers(installation: Installation, screen: &Screen) -> anyhow::Result<Cluster> {
+fn start_servers(installation: Installation, screen: &Screen, stop: &Stop) -> anyhow::Result<Cluster> {
     let current: Rc<RefCell<Option<Step>>> = Rc::default();
     let progress = {
-        let (current, screen) = (current.clone(), *screen);
+        let (current, screen, stop) = (current.clone(), *screen, stop.clone());
+        let ending = Cell::new(false);
         // A step that cannot be shown is no reason to stop: the next line of
         // the tour, which can fail, will.
         move |text: &str| {
-            let before = current.take();
-            let _ = before.map(Step::done);
-            *current.borrow_mut() = screen.step(named(text)).ok();
+            if ending.get() {
+                return;
+            }
+            let _ = current.take().map(Step::done);
+            // The sandbox cannot be stopped half-way, but there is no need to
+            // tell of each step that nobody waits for any more.
+            ending.set(stop.check().is_err());
+            let text = if ending.get() { "interrupted: stopping".to_owned() } else { named(text) };
+            *current.borrow_mut() = screen.step(text).ok();
         }
     };
     let cluster = Cluster::builder().standbys(1).installation(installation).on_progress(progress).start();
@@ -166,6 +173,8 @@ fn configuration(cluster: &Cluster, port: u16) -> String {
          hba = [\"host all all 127.0.0.1/32 trust\"]\n\
          sr_check_user = \"{SUPERUSER}\"\n\
          sr_check_period = \"1s\"\n\
+         # A machine that is busy with other things has no server down.\n\
+         connect_timeout = \"60s\"\n\
          \n\
          # The primary: no reads as long as there is a standby.\n\
          [[backend]]\n\

@@ -215,7 +215,7 @@ pub fn what_next(stage: &Stage, screen: &Screen) -> io::Result<()> {
         screen.line(format_args!("  {}  {about}", typed(format!("{statement:<27}"))))?;
     }
     screen.line(format_args!(
-        "\n  The configuration:  {}\n  The plugin:         examples/plugins/primary_only, 20 lines of Rust to change\n",
+        "\n  The configuration:  {}\n  The plugin:         examples/plugins/primary_only, 40 lines of Rust to change\n",
         stage.config.display()
     ))?;
     screen.line("  Ctrl-C ends the demo and removes everything.")

@@ -35,6 +35,14 @@ impl Cycle {
         *self = Cycle::default();
     }
 
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub fn skips(&self) -> bool {
+        self.skip
+    }
+
     /// COPY data follows, and another Sync behind it.
     pub fn reopen(&mut self) {
         self.open = true;
@@ -62,6 +70,9 @@ impl Session {
             Err(LinkError::End(end)) => Err(end),
             Err(LinkError::Statement(error)) => {
                 // Answers that are due come first.
+                if self.cycle.open {
+                    self.sync_early().await?;
+                }
                 self.drain_lead().await?;
                 self.transaction.failed = true;
                 self.answer_error(&error)?;
@@ -177,18 +188,40 @@ impl Session {
         if stays {
             return Ok(());
         }
-        if let Some(link) = self.links.get_mut(self.lead) {
-            link.replies.sync_unseen();
-            frontend::sync(link.push());
-            link.send(&[]).map_err(|error| End::Fatal(PgError::fatal("08006", error.to_string())))?;
-        }
-        self.drain_lead().await?;
-        if self.cycle.skip || self.transaction.failed {
-            self.cycle.skip = true;
+        self.sync_early().await?;
+        if self.cycle.skip {
             return Ok(());
         }
         let to = self.connect_route(Route::Primary, Kind::Unknown).await?;
         self.now_running(to.lead, self.cycle.others);
+        Ok(())
+    }
+
+    /// A Query, or FunctionCall, without a Sync before it: what stands before
+    /// it ends, and if that failed everything to the Sync is dropped.
+    pub(super) async fn close_cycle(&mut self) -> Result<Step, End> {
+        self.sync_early().await?;
+        if !self.cycle.skip {
+            self.cycle.clear();
+        }
+        Ok(Step::Next)
+    }
+
+    /// Has the lead end the open cycle, unseen by the client, and sees whether
+    /// it failed.
+    async fn sync_early(&mut self) -> Result<(), End> {
+        let others = std::mem::take(&mut self.cycle.others);
+        for (id, link) in self.links.iter_mut() {
+            match id == self.lead {
+                true => link.replies.sync_unseen(),
+                false if others & bit(id) != 0 => link.replies.sync(false),
+                false => continue,
+            }
+            // It goes out when the session waits.
+            frontend::sync(link.push());
+        }
+        self.drain_lead().await?;
+        self.cycle.skip |= self.transaction.failed;
         Ok(())
     }
 
