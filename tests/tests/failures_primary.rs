@@ -79,6 +79,19 @@ fn sessions_that_read_from_the_primary_read_on_from_the_standby() {
     reads_go_on(KILLED, &[1.0, 1.0]);
 }
 
+#[test]
+fn reads_never_asked_before_go_on_too() {
+    let cluster = breakable();
+    with_table(&cluster);
+    let proxy = watchful(&cluster).start();
+    cluster.primary().kill9().unwrap();
+    // What a table or function is, the standby knows as well.
+    let mut session = Raw::login(&proxy);
+    assert_eq!(session.value("SELECT count(*) FROM t"), "0");
+    assert_eq!(session.value("SELECT upper('read')"), "READ");
+    expect_unavailable(&mut session);
+}
+
 fn writes_under_way_fail(outage: Outage) {
     let cluster = breakable();
     with_table(&cluster);

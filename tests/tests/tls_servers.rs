@@ -1,43 +1,50 @@
 //! TLS between the proxy and the servers.
 #![allow(clippy::unwrap_used)]
 
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use waypool_sandbox::{Auth, Cluster, PASSWORD};
 use waypool_tests::certificates::Authority;
 use waypool_tests::{Builder, Proxy, program, psql_error, run};
 
-static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| Authority::new("ours"));
-/// Another one, which did not sign the servers' certificate.
-static STRANGER: LazyLock<Authority> = LazyLock::new(|| Authority::new("a stranger"));
+struct Servers {
+    cluster: Cluster,
+    /// Whoever has signed the servers' certificate.
+    authority: PathBuf,
+}
 
-/// Its certificate names 127.0.0.1 and nothing else. The role `encrypted` must
+/// Their certificate names 127.0.0.1 and nothing else. The role `encrypted` must
 /// use TLS, `plain` must not, `postgres` as it likes, with a password.
-static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+static SERVERS: LazyLock<Servers> = LazyLock::new(|| {
+    let authority = Authority::new("ours");
     let builder = Cluster::builder()
         .standbys(1)
         .auth(Auth::ScramSha256)
         .setting("log_connections", "on")
-        .tls(AUTHORITY.sign("server", &["127.0.0.1"]).for_server())
+        .tls(authority.sign("server", &["127.0.0.1"]).for_server())
         .hba("hostssl all encrypted all trust")
         .hba("hostnossl all plain all trust")
         .hba("host all encrypted,plain all reject");
     let cluster = builder.start().unwrap_or_else(|error| panic!("{error}"));
     cluster.primary().psql("CREATE ROLE encrypted LOGIN; CREATE ROLE plain LOGIN").unwrap();
     cluster.server(1).wait_replay(cluster.primary()).unwrap();
-    cluster
+    // It goes with the cluster: what is static is never dropped.
+    let kept = cluster.folder().join("authority.pem");
+    std::fs::copy(authority.certificate(), &kept).unwrap();
+    Servers { cluster, authority: kept }
 });
 
 fn builder(lines: &str) -> Builder {
-    let builder = Proxy::builder(&CLUSTER)
+    let builder = Proxy::builder(&SERVERS.cluster)
         .weights(&[0.0, 1.0])
         .top(&format!("sr_check_password = {PASSWORD:?}"))
         .user("postgres", PASSWORD);
     builder.backend(0, lines).backend(1, lines)
 }
 
-fn trusting(mode: &str, authority: &Authority) -> String {
-    format!("sslmode = {mode:?}\nsslrootcert = {:?}", authority.certificate())
+fn trusting(mode: &str, authority: &Path) -> String {
+    format!("sslmode = {mode:?}\nsslrootcert = {authority:?}")
 }
 
 /// How both servers say that the proxy has connected for a client: `plain`, or
@@ -54,8 +61,8 @@ fn encryption(proxy: &Proxy) -> String {
         "-c",
         "CREATE TEMP TABLE t ()",
     ]);
-    assert_eq!(run(&mut client, "").ok().trim_end(), CLUSTER.server(1).port().to_string());
-    let told = CLUSTER.servers().iter().map(|server| {
+    assert_eq!(run(&mut client, "").ok().trim_end(), SERVERS.cluster.server(1).port().to_string());
+    let told = SERVERS.cluster.servers().iter().map(|server| {
         let log = server.log_text();
         let authorized = |line: &&str| line.contains("connection authorized") && line.contains(&name);
         let line = log.lines().find(authorized).unwrap_or_else(|| panic!("no connection in {log}"));
@@ -73,8 +80,8 @@ fn every_sslmode_gets_what_it_asks_for() {
         ("sslmode = \"disable\"".to_owned(), "plain"),
         ("sslmode = \"prefer\"".to_owned(), "TLSv1.3"),
         ("sslmode = \"require\"".to_owned(), "TLSv1.3"),
-        (trusting("verify-ca", &AUTHORITY), "TLSv1.3"),
-        (trusting("verify-full", &AUTHORITY), "TLSv1.3"),
+        (trusting("verify-ca", &SERVERS.authority), "TLSv1.3"),
+        (trusting("verify-full", &SERVERS.authority), "TLSv1.3"),
     ];
     for (lines, expected) in cases {
         let proxy = builder(&lines).start();
@@ -118,14 +125,16 @@ fn is_refused(builder: Builder, reason: &str) {
 
 #[test]
 fn a_server_whose_authority_is_unknown_is_refused() {
-    is_refused(builder(&trusting("verify-ca", &STRANGER)), "certificate");
-    is_refused(builder(&trusting("verify-full", &STRANGER)), "certificate");
+    let stranger = Authority::new("a stranger");
+    for mode in ["verify-ca", "verify-full"] {
+        is_refused(builder(&trusting(mode, &stranger.certificate())), "certificate");
+    }
 }
 
 #[test]
 fn a_server_whose_certificate_is_for_another_name_is_refused_by_verify_full_alone() {
     let renamed = |mode: &str| {
-        let lines = format!("hostname = \"localhost\"\n{}", trusting(mode, &AUTHORITY));
+        let lines = format!("hostname = \"localhost\"\n{}", trusting(mode, &SERVERS.authority));
         builder(&lines)
     };
     let proxy = renamed("verify-ca").start();
@@ -137,22 +146,24 @@ fn a_server_whose_certificate_is_for_another_name_is_refused_by_verify_full_alon
 #[test]
 fn tls_on_both_legs_passes_scram_through() {
     // The proxy knows the verifier only, as pg_authid has it: no password.
-    let verifier = CLUSTER.primary().psql("SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'");
-    let own = AUTHORITY.sign("proxy", &["localhost"]);
+    let verifier =
+        SERVERS.cluster.primary().psql("SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'");
+    let authority = Authority::new("the proxy's");
+    let own = authority.sign("proxy", &["localhost"]);
     let (certificate, key) = (&own.certificate, &own.key);
-    let proxy = builder(&trusting("verify-full", &AUTHORITY))
+    let proxy = builder(&trusting("verify-full", &SERVERS.authority))
         .top(&format!("ssl = true\nssl_cert = {certificate:?}\nssl_key = {key:?}"))
         .hba(&["hostssl all all all scram-sha-256"])
         .user("postgres", &verifier.unwrap())
         .start();
     let mut client = program(&proxy, "psql");
-    let root = AUTHORITY.certificate();
+    let root = authority.certificate();
     let conninfo = format!(
         "host=localhost hostaddr=127.0.0.1 password={PASSWORD} channel_binding=require sslmode=verify-full sslrootcert={}",
         root.display()
     );
     client.args(["-XAt", "-d", &conninfo, "-c", "SELECT inet_server_port()", "-c", "CREATE TEMP TABLE t ()"]);
     let finished = run(&mut client, "").ok();
-    assert_eq!(finished, format!("{}\nCREATE TABLE\n", CLUSTER.server(1).port()));
+    assert_eq!(finished, format!("{}\nCREATE TABLE\n", SERVERS.cluster.server(1).port()));
     proxy.stop();
 }

@@ -271,9 +271,12 @@ impl Session {
         let error = PgError::error("08006", gone)
             .with_hint("It was only reading: the statement can be sent again, and goes to another server.");
         let mut out = Vec::with_capacity(256);
-        error.write(&mut out);
         for _ in 0..closed {
+            error.write(&mut out);
             ready_for_query(&mut out, TransactionStatus::Idle);
+        }
+        if open {
+            error.write(&mut out);
         }
         self.pending.clear();
         self.cancel.set_running(0);

@@ -15,7 +15,7 @@ use super::links::{Destination, LinkError};
 use super::{End, Session, Step};
 use crate::plugin::contract::Kind;
 use crate::protocol::backend::{TransactionStatus, ready_for_query};
-use crate::protocol::{Frame, PgError, frontend};
+use crate::protocol::{Frame, frontend};
 use crate::routing::Route;
 use batch::Needs;
 
