@@ -166,6 +166,17 @@ impl Proxy {
             .clone()
     }
 
+    /// Closes every connection that nobody uses now: a database is about to be
+    /// dropped, renamed or copied, for which it must be unused.
+    pub fn close_unused(&self) {
+        for pool in &self.pools {
+            pool.close_idle();
+        }
+        for facts in self.facts.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            facts.disconnect();
+        }
+    }
+
     /// How the monitor logs in to servers.
     pub fn check_credentials(&self) -> Credentials {
         self.lookup.credentials.clone()

@@ -81,7 +81,8 @@ impl Raw {
     /// The process of the server that runs this session's writes.
     #[track_caller]
     pub fn backend_pid(&mut self) -> String {
-        self.value("SELECT pg_backend_pid()")
+        // A volatile function is for the primary.
+        self.value("SELECT pg_backend_pid() FROM random()")
     }
 
     /// Asks the proxy to cancel what this session runs, on a connection of its

@@ -1,9 +1,9 @@
 //! The protocol message by message: versions, and corners that drivers hide.
 #![allow(clippy::unwrap_used)]
 
-use waypool_tests::raw::{Raw, tags, value};
+use waypool_tests::raw::{Raw, sqlstate, tags, value};
 use waypool_tests::wire::{self, Wire};
-use waypool_tests::{Proxy, primary_and_standby, program, psql, run};
+use waypool_tests::{Database, Proxy, primary_and_standby, program, psql, run};
 
 fn proxy() -> Proxy {
     Proxy::builder(primary_and_standby()).weights(&[0.0, 1.0]).start()
@@ -124,15 +124,14 @@ fn flush_brings_answers_without_a_sync() {
 fn after_an_error_everything_up_to_the_sync_is_skipped() {
     let proxy = proxy();
     let mut session = Raw::login(&proxy);
-    let statement =
-        |sql: &str| [wire::parse("", sql), wire::bind("", "", &[]), wire::execute("", 0)].concat();
+    let unnamed = |sql: &str| [wire::parse("", sql), wire::bind("", "", &[]), wire::execute("", 0)].concat();
     let batch = [
-        statement("SELECT 1"),
-        statement("SELECT 1 / 0"),
-        statement("SELECT 2"),
+        unnamed("SELECT 1"),
+        unnamed("SELECT 1 / 0"),
+        unnamed("SELECT 2"),
         wire::query("SELECT 'skipped'"),
         wire::sync(),
-        statement("SELECT 3"),
+        unnamed("SELECT 3"),
         wire::sync(),
         wire::sync(),
     ];
@@ -143,6 +142,65 @@ fn after_an_error_everything_up_to_the_sync_is_skipped() {
     assert_eq!(tags(&session.wire.until_ready()), "12DCZ");
     assert_eq!(tags(&session.wire.until_ready()), "Z");
     assert_eq!(session.value("SELECT 'goes on'"), "goes on");
+    proxy.stop();
+}
+
+/// An unnamed statement, from Parse to Execute.
+fn statement(sql: &str) -> Vec<u8> {
+    [wire::parse("", sql), wire::bind("", "", &[]), wire::describe(b'P', ""), wire::execute("", 0)].concat()
+}
+
+#[test]
+fn a_read_that_fails_on_the_standby_stops_the_write_behind_it() {
+    let proxy = proxy();
+    let database = Database::create("protocol_stops", "CREATE TABLE t (n int)");
+    let mut session = Raw::login_with(&proxy, &[("database", database.name)]);
+    // In either order: one batch is one transaction, wherever its parts run.
+    for batch in [
+        ["SELECT 1 / 0", "INSERT INTO t VALUES (1)"],
+        ["INSERT INTO t VALUES (1)", "SELECT 1 / 0"],
+        ["SELECT count(*) FROM t", "INSERT INTO t VALUES (1 / 0)"],
+    ] {
+        session.send(&[statement(batch[0]), statement(batch[1]), wire::sync()].concat());
+        let answer = session.wire.until_ready();
+        assert_eq!(sqlstate(&answer).as_deref(), Some("22012"), "{batch:?}: {}", tags(&answer));
+        assert_eq!(database.ask(0, "SELECT count(*) FROM t"), "0", "{batch:?}");
+    }
+    let batch =
+        ["SELECT count(*) FROM t", "INSERT INTO t VALUES (1)", "SELECT count(*) FROM t"].map(statement);
+    session.send(&[batch.concat(), wire::sync()].concat());
+    let answer = session.wire.until_ready();
+    let counts: Vec<_> =
+        answer.iter().filter(|it| it.tag == b'D').map(|it| it.columns()[0].clone().unwrap()).collect();
+    assert_eq!(counts, ["0", "1"], "{}", tags(&answer));
+    proxy.stop();
+}
+
+#[test]
+fn a_driver_that_begins_and_reads_in_one_batch_is_served() {
+    let proxy = proxy();
+    let database = Database::create("protocol_begins", "CREATE TABLE t (n int)");
+    let mut session = Raw::login_with(&proxy, &[("database", database.name)]);
+    let begin = [wire::parse("", "BEGIN"), wire::bind("", "", &[]), wire::execute("", 0)].concat();
+    let count = [wire::bind("", "S_1", &[]), wire::execute("", 0)].concat();
+    for round in ["0", "1", "2"] {
+        // As pgjdbc does without autocommit: BEGIN has no Sync of its own.
+        let prepare = if round == "0" { wire::parse("S_1", "SELECT count(*) FROM t") } else { Vec::new() };
+        session.send(&[begin.clone(), prepare, count.clone(), wire::sync()].concat());
+        let answer = session.wire.until_ready();
+        assert_eq!(value(&answer).as_deref(), Some(round), "{}", tags(&answer));
+        assert_eq!(answer.last().unwrap().body, b"T");
+        session.send(&[statement("INSERT INTO t VALUES (1)"), count.clone(), wire::sync()].concat());
+        let answer = session.wire.until_ready();
+        assert_eq!(
+            value(&answer),
+            Some((round.parse::<u32>().unwrap() + 1).to_string()),
+            "{}",
+            tags(&answer)
+        );
+        session.send(&[statement("COMMIT"), wire::sync()].concat());
+        assert_eq!(session.wire.until_ready().last().unwrap().body, b"I");
+    }
     proxy.stop();
 }
 

@@ -145,3 +145,32 @@ fn errors_look_as_they_do_without_a_proxy() {
     }
     proxy.stop();
 }
+
+#[test]
+fn libpq_takes_the_proxy_for_a_primary() {
+    let proxy = proxy();
+    for (wanted, found) in
+        [("read-write", true), ("primary", true), ("prefer-standby", true), ("standby", false)]
+    {
+        let mut psql = program(&proxy, "psql");
+        psql.env("PGTARGETSESSIONATTRS", wanted).args(["-XAtc", "SELECT 'fine'"]);
+        assert_eq!(run(&mut psql, "").success(), found, "{wanted}");
+    }
+    proxy.stop();
+}
+
+#[test]
+fn a_database_that_was_used_can_be_dropped() {
+    let proxy = proxy();
+    for round in ["first", "second"] {
+        for command in [&["createdb", "psql_dropped"][..], &["psql", "-XAtc", "SELECT 1", "psql_dropped"]] {
+            let mut command_line = program(&proxy, command[0]);
+            let finished = run(command_line.args(&command[1..]), "");
+            assert!(finished.success(), "{round}: {finished}");
+        }
+        psql_in(&proxy, "psql_dropped", "CREATE TABLE t AS SELECT 1 AS n; SELECT n FROM t");
+        let finished = run(program(&proxy, "dropdb").arg("psql_dropped"), "");
+        assert!(finished.success(), "{round}: {finished}");
+    }
+    proxy.stop();
+}

@@ -4,10 +4,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use waypool_tests::raw::{Raw, copy_data, copy_done, sqlstate};
 use waypool_tests::wire::{Message, query};
 use waypool_tests::{Builder, Database, Proxy, primary_and_standby};
+
+/// The sessions make a database and prepare transactions of fixed names.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Where Waypool differs from Pgpool-II because Pgpool-II is wrong for the user.
 struct Difference {
@@ -60,6 +64,13 @@ const DIFFERENCES: &[Difference] = &[
     difference("rollback to keeps earlier write", 5, "0 ok", ROLLBACK_TO),
 ];
 
+/// Those when nothing is read from the standby.
+const PRIMARY_ALONE: &[Difference] = &[
+    difference("tx read only", 3, "0 ERR 25P02", FAILED),
+    difference("errors in tx", 2, "0 ERR 25P02", FAILED),
+    difference("errors in tx", 8, "0 ERR 25P02", FAILED),
+];
+
 /// One statement of a recorded session.
 struct Step {
     case: String,
@@ -74,9 +85,9 @@ struct Step {
 impl Step {
     /// A comment that finds the statement in the logs. It ends with a letter, so
     /// that no marker begins another.
-    fn marker(&self) -> String {
+    fn marker(&self, database: &Database) -> String {
         let case: String = self.case.chars().filter(|c| c.is_alphanumeric()).collect();
-        format!("/*golden {case} {}x*/", self.number)
+        format!("/*{} {case} {}x*/", database.name, self.number)
     }
 }
 
@@ -119,8 +130,8 @@ fn sessions(recording: &str) -> Vec<Vec<Step>> {
 }
 
 /// Sends one statement, and returns `ok` or `ERR SQLSTATE`.
-fn run(session: &mut Raw, step: &Step) -> String {
-    session.send(&query(&format!("{} {}", step.sql, step.marker())));
+fn run(session: &mut Raw, step: &Step, marker: &str) -> String {
+    session.send(&query(&format!("{} {marker}", step.sql)));
     if step.copies {
         session.send(&copy_data(b"1\n"));
         session.send(&copy_data(b"2\n"));
@@ -147,13 +158,14 @@ fn compare(
     differences: &[Difference],
     configure: impl FnOnce(Builder) -> Builder,
 ) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let database = Database::create(database, &file("setup.sql"));
     let proxy = configure(Proxy::builder(primary_and_standby()).weights(&[0.0, 1.0])).start();
     let sessions = sessions(recording);
     let mut answers = Vec::new();
     for steps in &sessions {
         let mut session = Raw::login_with(&proxy, &[("database", database.name)]);
-        answers.extend(steps.iter().map(|step| run(&mut session, step)));
+        answers.extend(steps.iter().map(|step| run(&mut session, step, &step.marker(&database))));
         session.leave();
     }
     // All sessions are over before the logs are read: what was sent is in them.
@@ -162,26 +174,61 @@ fn compare(
     let mut wrong = Vec::new();
     let mut explained = 0;
     for (step, answer) in sessions.iter().flatten().zip(&answers) {
-        let here = format!("{} {answer}", seen_by(&logs, &step.marker()));
-        let difference = differences.iter().find(|it| it.case == step.case && it.step == step.number);
-        match difference {
-            Some(difference) => {
-                assert_eq!(here, difference.here, "{}: {}", step.marker(), difference.reason);
-                explained += 1;
+        let here = format!("{} {answer}", seen_by(&logs, &step.marker(&database)));
+        let listed = differences.iter().find(|it| it.case == step.case && it.step == step.number);
+        let (case, number, recorded) = (&step.case, step.number, &step.recorded);
+        match listed {
+            _ if here == *recorded => {}
+            Some(difference) if here == difference.here => explained += 1,
+            Some(Difference { here: expected, reason, .. }) => {
+                wrong.push(format!("{case} {number}: {here} instead of {expected}, because {reason}"));
             }
-            None if here != step.recorded => {
-                let (case, number, sql) = (&step.case, step.number, &step.sql);
-                wrong.push(format!("{case} {number}: {sql}\n    {here}, Pgpool-II: {}", step.recorded));
-            }
-            None => {}
+            None => wrong.push(format!("{case} {number}: {here}, Pgpool-II: {recorded}: {}", step.sql)),
         }
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), answers.len(), wrong.join("\n"));
-    assert_eq!(explained, differences.len(), "a difference is listed that is none");
+    // With another setting than the default, fewer of them may be any.
+    let complete = explained == differences.len() || recording != "sr-4.8.base";
+    assert!(complete, "a difference is listed that is none");
     assert!(answers.len() > 200, "only {} statements were recorded", answers.len());
 }
 
 #[test]
 fn statements_go_where_pgpool_sends_them() {
     compare("sr-4.8.base", "golden_base", DIFFERENCES, |proxy| proxy);
+}
+
+#[test]
+fn each_read_chooses_its_server() {
+    compare("sr-4.8.stmt_level", "golden_stmt_level", DIFFERENCES, |proxy| {
+        proxy.plugin("balance", "statement_level_load_balance = true")
+    });
+}
+
+#[test]
+fn without_load_balancing_the_standby_is_left_alone() {
+    compare("sr-4.8.lb_off", "golden_lb_off", PRIMARY_ALONE, |proxy| {
+        proxy.plugin("balance", "load_balance_mode = false")
+    });
+}
+
+#[test]
+fn writes_may_leave_later_reads_alone() {
+    compare("sr-4.8.dlbow_off", "golden_dlbow_off", DIFFERENCES, |proxy| {
+        proxy.plugin("balance", "disable_load_balance_on_write = \"off\"")
+    });
+}
+
+#[test]
+fn writes_may_keep_the_session_on_the_primary() {
+    compare("sr-4.8.dlbow_always", "golden_dlbow_always", DIFFERENCES, |proxy| {
+        proxy.plugin("balance", "disable_load_balance_on_write = \"always\"")
+    });
+}
+
+#[test]
+fn comments_may_be_ignored() {
+    compare("sr-4.8.sqlcomments", "golden_sqlcomments", DIFFERENCES, |proxy| {
+        proxy.plugin("classify", "allow_sql_comments = true")
+    });
 }

@@ -41,7 +41,7 @@ keywords! {
         Constraints "constraints", Copy "copy", Cycle "cycle", Deallocate "deallocate",
         Declare "declare", Delete "delete", Discard "discard", Drop "drop",
         Execute "execute", Exclusive "exclusive", Explain "explain", Filter "filter",
-        Function "function", Hold "hold", Import "import", Insert "insert",
+        Database "database", Function "function", Hold "hold", Import "import", Insert "insert",
         Isolation "isolation", Key "key", Level "level", Listen "listen", Load "load",
         Local "local", Lock "lock", Materialized "materialized", Merge "merge", Mode "mode",
         Move "move", Names "names", No "no", Notify "notify", Of "of", OptionOf "option",

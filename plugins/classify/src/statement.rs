@@ -86,6 +86,11 @@ pub fn classify(mut cursor: Cursor, context: Context) -> Verdict {
         Notify => write(Kind::Listen, "notifications come from the primary"),
         Lock => lock(cursor),
         Truncate => write(Kind::Dml, "changes data"),
+        Create | Alter | Drop if cursor.keyword(0) == Database => {
+            let mut verdict = write(Kind::Ddl, "changes a database");
+            verdict.effects |= Effects::UNUSED_DATABASE;
+            verdict
+        }
         Create => create(cursor),
         Alter | Drop | Grant | Revoke | Comment | Security | Import | Reassign => {
             write(Kind::Ddl, "changes the catalog")

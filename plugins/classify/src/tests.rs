@@ -193,3 +193,12 @@ fn configuration_is_checked() {
     let rules = Rules { check_temp_table: CheckTempTable::Trace, ..Rules::default() };
     assert!(Classify::new(rules).unwrap_err().contains("trace"));
 }
+
+#[test]
+fn what_changes_a_database_needs_it_unused() {
+    let effects = Effects::WRITES | Effects::UNUSED_DATABASE;
+    for text in ["DROP DATABASE d", "create database d template t", "ALTER DATABASE d RENAME TO e"] {
+        is(text, Kind::Ddl, Servers::Primary, effects);
+    }
+    is("DROP TABLE database", Kind::Ddl, Servers::Primary, Effects::WRITES);
+}

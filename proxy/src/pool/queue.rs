@@ -175,7 +175,9 @@ impl Pool {
         let group = inner.groups.entry(key_of(&conn.identity)).or_default();
         // The limits may have been lowered meanwhile.
         let within = group.open <= inner.limits.per_group && inner.open <= inner.limits.in_all;
-        if inner.limits.keep && inner.waiters.is_empty() && within {
+        // What copies a template needs it unused.
+        let template = matches!(&*conn.identity.database, "template0" | "template1");
+        if inner.limits.keep && !template && inner.waiters.is_empty() && within {
             group.idle.push(*conn);
             return;
         }

@@ -5,7 +5,7 @@
 //! passes through the proxy.
 
 use crate::auth::server::Credentials;
-use crate::cluster::Cluster;
+use crate::cluster::{Backend, Cluster};
 use crate::plugin::contract::{FunctionFact, RelationFact, RelationFacts, Volatility};
 use crate::plugin::{FactKey, FactSource};
 use crate::pool::{Identity, Pool, ServerConn};
@@ -169,20 +169,39 @@ impl Facts {
         Ok(wanted.iter().map(|key| ((*key).clone(), Fact::from_rows(key, &rows))).collect())
     }
 
+    /// Closes the connection kept for look-ups, unless one is under way.
+    pub fn disconnect(&self) {
+        if let Ok(mut looking) = self.looking.try_lock() {
+            looking.conn = None;
+        }
+    }
+
+    /// A standby has the same catalog; it is asked only while there is no
+    /// primary, because temporary tables are not in it.
     async fn connect(&self) -> Result<ServerConn, String> {
-        // A standby has the same catalog; it is asked only while there is no
-        // primary, because temporary tables are not in it.
         let cluster = &self.lookup.cluster;
-        let primary = cluster.primary().filter(|primary| primary.is_usable());
-        let server = primary.or_else(|| cluster.backends.iter().find(|backend| backend.is_usable()));
-        let server = server.ok_or("no server is up")?;
-        let pool = self.lookup.pools.get(server.id).ok_or("no such backend")?;
+        let usable = |backend: &&Arc<Backend>| backend.is_usable();
+        let others = cluster.backends.iter().filter(usable).filter(|other| !cluster.is_primary(other.id));
         let identity = Arc::new(Identity {
             user: self.lookup.user.clone(),
             database: self.database.clone(),
             parameters: vec![("application_name".into(), "waypool catalog".into())],
         });
-        pool.connect(&identity, &self.lookup.credentials).await.map_err(|error| error.to_string())
+        let mut why = "no server is up".to_owned();
+        for server in cluster.primary().filter(usable).into_iter().chain(others) {
+            let pool = self.lookup.pools.get(server.id).ok_or("no such backend")?;
+            match pool.connect(&identity, &self.lookup.credentials).await {
+                Ok(conn) => return Ok(conn),
+                Err(error) => {
+                    why = error.to_string();
+                    if !error.is_server_failure() {
+                        break;
+                    }
+                    cluster.report_failure(server.id, &why);
+                }
+            }
+        }
+        Err(why)
     }
 }
 

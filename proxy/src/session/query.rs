@@ -94,6 +94,9 @@ impl Session {
             to = self.deallocate_where_prepared(&classified, to);
         }
         self.state = state;
+        if what.verdict.effects.contains(Effects::UNUSED_DATABASE) {
+            self.worker.proxy.close_unused();
+        }
         self.bring_prepared(&classified, to);
         self.count(&what, to.lead);
         self.send_query(frame, edited, &classified, to)?;

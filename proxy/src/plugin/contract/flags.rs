@@ -27,11 +27,13 @@ flags! {
         const TRANSACTION_INSIDE;
         #[component(name = "primary-relation")]
         const PRIMARY_RELATION;
+        #[component(name = "unused-database")]
+        const UNUSED_DATABASE;
     }
 }
 
 impl Effects {
-    const ALL_BITS: u16 = (1 << 10) - 1;
+    const ALL_BITS: u16 = (1 << 11) - 1;
 
     /// No effect; like `empty()`, for constants.
     pub const NONE: Effects = Effects { __inner0: 0 };

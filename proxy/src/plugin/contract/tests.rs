@@ -31,7 +31,8 @@ fn a_refusal_needs_a_sqlstate() {
 fn flags_are_bits_in_the_contracts_order() {
     assert_eq!(Effects::WRITES.bits(), 1);
     assert_eq!(Effects::PRIMARY_RELATION.bits(), 1 << 9);
-    assert_eq!(Effects::all().bits(), (1 << 10) - 1);
+    assert_eq!(Effects::UNUSED_DATABASE.bits(), 1 << 10);
+    assert_eq!(Effects::all().bits(), (1 << 11) - 1);
     let two = Effects::WRITES.union(Effects::LOCKS);
     assert_eq!(Effects::from_bits_truncate(two.bits() | 1 << 15), two);
     assert!(Effects::NONE.is_empty() && !two.is_empty());

@@ -6,6 +6,7 @@ use super::super::prepared::{Portal, Statement, Undo};
 use super::super::query::{begins_for_primary, goes_to_all};
 use super::super::{End, Session};
 use super::batch::{Message, body_of, frame_of};
+use crate::plugin::contract::Effects;
 use crate::protocol::HEADER_LEN;
 use crate::protocol::frontend::{self, Bind, Named, Parse, execute_portal};
 use crate::routing::Classified;
@@ -148,6 +149,9 @@ impl Session {
             && let Some(parse) = Parse::read(&statement.parse[HEADER_LEN..])
         {
             self.note(&classified, parse.text, bit(lead) | self.cycle.others);
+        }
+        if classified.verdict.effects.contains(Effects::UNUSED_DATABASE) {
+            self.worker.proxy.close_unused();
         }
         self.make_sticky(&classified, lead);
         let what = self.executed(classified);
