@@ -25,6 +25,7 @@ pub mod outage;
 mod program;
 mod proxy;
 pub mod raw;
+pub mod traffic;
 mod wait;
 pub mod wire;
 

@@ -12,11 +12,13 @@ pub struct Outbox {
     pending: Vec<u8>,
     /// `pending[..written]` has been sent.
     written: usize,
+    /// TLS has taken bytes that the socket has not.
+    unflushed: bool,
 }
 
 impl Outbox {
     pub fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.pending.is_empty() && !self.unflushed
     }
 
     /// Bytes to be sent by the next flush.
@@ -39,8 +41,7 @@ impl Outbox {
         }
         self.pending.extend_from_slice(bytes);
         if self.pending.is_empty() && stream.buffers_writes() {
-            // An error shows itself again at the next write.
-            let _ = stream.poll_flush_all(cx)?;
+            self.unflushed = stream.poll_flush_all(cx)?.is_pending();
         }
         Ok(())
     }
@@ -60,7 +61,9 @@ impl Outbox {
             self.pending.clear();
         }
         if stream.buffers_writes() {
-            return stream.poll_flush_all(cx);
+            self.unflushed = true;
+            ready!(stream.poll_flush_all(cx))?;
+            self.unflushed = false;
         }
         Poll::Ready(Ok(()))
     }

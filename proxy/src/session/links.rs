@@ -9,7 +9,12 @@ use crate::pool::{CheckoutError, QueryError};
 use crate::protocol::PgError;
 use crate::protocol::backend::TransactionStatus;
 use crate::routing::Route;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the last unseen answers may take at the end of a session.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// By number of the backend.
 #[derive(Debug, Default)]
@@ -222,6 +227,10 @@ impl Session {
     /// Gives every connection back that is in a known state.
     pub(super) async fn release_links(&mut self, reset_query_list: &[String]) {
         self.cancel.set_running(0);
+        if !self.is_busy() {
+            // Answers that nobody sees may still be on their way.
+            let _ = tokio::time::timeout(SETTLE, poll_fn(|cx| self.poll_settled(cx))).await;
+        }
         for id in 0..self.links.len() {
             let Some(link) = self.links.take(id) else {
                 continue;

@@ -1,7 +1,7 @@
 //! Waiting for bytes from either side, and the servers' answers on their way
 //! to the client.
 
-use super::link::bit;
+use super::link::{Link, bit};
 use super::prepared::Undo;
 use super::{End, Session};
 use crate::protocol::backend::{TransactionStatus, ready_for_query};
@@ -77,6 +77,17 @@ impl Session {
             }
             Poll::Pending => Ok(()),
         }
+    }
+
+    /// Ready when no server owes anything.
+    pub(super) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for id in 0..self.links.len() {
+            if self.poll_link(id, cx).is_err() {
+                return Poll::Ready(());
+            }
+        }
+        let owing = |(_, link): (usize, &mut Link)| !link.replies.is_quiet() || !link.conn.outbox.is_empty();
+        if self.links.iter_mut().any(owing) { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Writes what is pending to a server and reads what it has sent, as long
