@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 
 use waypool_sandbox::Cluster;
 
+use crate::wait_until;
+
 /// A primary and a standby which log every statement: one pair for all tests of
 /// a program, for tests that do not disturb each other. Use a [`Database`] of
 /// your own on them. A commit waits until the standby has replayed it: what was
@@ -57,6 +59,17 @@ impl Database {
     pub fn ask(&self, server: usize, sql: &str) -> String {
         let answer = self.cluster.server(server).psql_in(self.name, sql);
         answer.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Waits until no client is left in it: then the logs tell everything.
+    #[track_caller]
+    pub fn wait_until_unused(&self) {
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'", self.name);
+        for server in self.cluster.servers() {
+            wait_until("all clients have left a database", || {
+                server.psql(&sql).is_ok_and(|left| left == "0")
+            });
+        }
     }
 
     /// How often a server has logged a statement with this text in it, in this

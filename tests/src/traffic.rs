@@ -74,12 +74,12 @@ struct Shared {
 /// on this thread, and returns what became of them.
 pub fn run(proxy: &Proxy, clients: usize, script: impl FnOnce(Instant)) -> Report {
     let began = Instant::now();
-    let shared =
-        Arc::new(Shared { began, stop: AtomicBool::new(false), report: Mutex::default() });
+    let shared = Arc::new(Shared { began, stop: AtomicBool::new(false), report: Mutex::default() });
     std::thread::scope(|scope| {
         let all = shared.clone();
         let traffic = scope.spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let clients = (0..clients).map(|number| One::new(number as i64, &all).live(proxy));
                 futures_util::future::join_all(clients).await;
@@ -275,7 +275,11 @@ impl Report {
             there.remove(id);
         }
         let by = server.id();
-        assert_eq!((lost, twice, there.len()), (0, 0, 0), "server {by}: acknowledged and lost, twice, from nowhere");
+        assert_eq!(
+            (lost, twice, there.len()),
+            (0, 0, 0),
+            "server {by}: acknowledged and lost, twice, from nowhere"
+        );
     }
 
     /// Checks what clients were told while only a standby failed: every answer is

@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 use futures_util::{SinkExt, TryStreamExt, pin_mut};
-use waypool_tests::raw::{Raw, copy_data, copy_done, copy_fail, extended, sqlstate, tags, wait_true, within_memory};
+use waypool_tests::raw::{
+    Raw, copy_data, copy_done, copy_fail, extended, sqlstate, tags, wait_true, within_memory,
+};
 use waypool_tests::wire::{self, Message};
 use waypool_tests::{Database, Proxy, client_with_messages, primary_and_standby, program, run, run_async};
 
@@ -68,7 +70,8 @@ fn what_is_copied_in_comes_out_again() {
 fn copies_and_other_statements_of_one_message_are_answered_in_order() {
     let proxy = proxy();
     let (_, mut session) = table(&proxy, "copy_multiple");
-    session.send(&wire::query("COPY t FROM STDIN; SELECT count(*) FROM t; COPY t TO STDOUT; COPY t FROM STDIN"));
+    session
+        .send(&wire::query("COPY t FROM STDIN; SELECT count(*) FROM t; COPY t TO STDOUT; COPY t FROM STDIN"));
     expect(&mut session, b'G');
     session.send(&[copy_data(b"1\ta\n"), copy_done()].concat());
     expect(&mut session, b'G');
@@ -142,7 +145,8 @@ fn a_client_that_disappears_in_the_middle_leaves_no_row() {
         copy_in(&mut session, "COPY t FROM STDIN");
         session.send(&[&row.repeat(1_000)[..], &cut].concat());
         session.vanish();
-        let idle = "SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE 'COPY t FROM%' AND state = 'active'";
+        let idle =
+            "SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE 'COPY t FROM%' AND state = 'active'";
         wait_true(database.cluster.primary(), "the COPY is over", idle);
         is_empty(&database);
     }
@@ -155,7 +159,8 @@ fn a_client_that_disappears_in_a_copy_out_disturbs_nobody() {
     let proxy = proxy();
     for _ in 0..5 {
         let mut session = Raw::login(&proxy);
-        session.send(&wire::query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"));
+        session
+            .send(&wire::query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"));
         expect(&mut session, b'd');
         session.vanish();
         assert_eq!(Raw::login(&proxy).value("SELECT 1"), "1");
@@ -182,7 +187,8 @@ fn a_client_that_disappears_after_asking_something_else_is_noticed() {
     copy_in(&mut session, "COPY t FROM STDIN");
     session.send(&[copy_data(b"1\ta\n"), wire::query("SELECT 1")].concat());
     session.vanish();
-    let over = "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'copy_query_gone' AND state = 'active'";
+    let over =
+        "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'copy_query_gone' AND state = 'active'";
     wait_true(database.cluster.primary(), "the COPY is over", over);
     is_empty(&database);
 }
@@ -234,7 +240,8 @@ fn tokio_postgres_copies_both_ways() {
             sink.send(Bytes::from(format!("{n}\trow\n"))).await.unwrap();
         }
         assert_eq!(sink.finish().await.unwrap(), 1_000);
-        let rows: Vec<Bytes> = client.copy_out("COPY t TO STDOUT").await.unwrap().try_collect().await.unwrap();
+        let rows: Vec<Bytes> =
+            client.copy_out("COPY t TO STDOUT").await.unwrap().try_collect().await.unwrap();
         assert_eq!(rows.len(), 1_000);
         // Dropped in the middle: the driver sends CopyFail.
         let sink = client.copy_in("COPY t FROM STDIN").await.unwrap();

@@ -5,7 +5,9 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use waypool_tests::raw::{Raw, copy_data, expect_fatal, read_port, sqlstate, value, wait_blocked, wait_running, wait_true};
+use waypool_tests::raw::{
+    Raw, copy_data, expect_fatal, read_port, sqlstate, value, wait_blocked, wait_running, wait_true,
+};
 use waypool_tests::{Database, Proxy, primary_and_standby, program, wait_until, wire};
 
 /// Reads go to the standby.
@@ -21,7 +23,8 @@ fn terminate(server: usize, pid: &str) {
 
 /// The process on the standby that runs, or ran last, a statement with this text.
 fn standby_pid(mark: &str) -> String {
-    let sql = format!("SELECT pid FROM pg_stat_activity WHERE query LIKE '%{mark}%' AND pid <> pg_backend_pid()");
+    let sql =
+        format!("SELECT pid FROM pg_stat_activity WHERE query LIKE '%{mark}%' AND pid <> pg_backend_pid()");
     primary_and_standby().server(1).psql(&sql).unwrap()
 }
 
@@ -34,9 +37,13 @@ fn an_idle_session_does_not_notice_that_its_connection_was_terminated() {
     let name = [("database", database.name), ("application_name", "terminated_idle")];
     let mut session = Raw::login_with(&proxy, &name);
     session.run("SET work_mem = '7MB'");
-    session.send(&[wire::parse("p", "INSERT INTO t VALUES (1) RETURNING current_setting('work_mem')"), wire::sync()].concat());
+    session.send(
+        &[wire::parse("p", "INSERT INTO t VALUES (1) RETURNING current_setting('work_mem')"), wire::sync()]
+            .concat(),
+    );
     session.wire.until_ready();
-    let pid = || database.ask(0, "SELECT pid FROM pg_stat_activity WHERE application_name = 'terminated_idle'");
+    let pid =
+        || database.ask(0, "SELECT pid FROM pg_stat_activity WHERE application_name = 'terminated_idle'");
     for _ in 0..3 {
         let before = pid();
         terminate(0, &before);
@@ -140,14 +147,22 @@ fn a_connection_in_the_middle_of_something_is_not_lent_again() {
         ("a query", wire::query("SELECT pg_sleep(1)")),
         ("a result", wire::query("SELECT repeat('x', 1000) FROM generate_series(1, 100000)")),
         ("COPY IN", [wire::query("COPY t FROM STDIN"), copy_data(b"1\n")].concat()),
-        ("COPY OUT", wire::query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT")),
+        (
+            "COPY OUT",
+            wire::query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"),
+        ),
         ("a long message", long[..300_000].to_vec()),
         ("a short message", wire::query("INSERT INTO t VALUES (1)")[..10].to_vec()),
         ("no Sync", [wire::parse("", "INSERT INTO t VALUES (1)"), wire::flush()].concat()),
         (
             "no Sync behind Execute",
-            [wire::parse("", "INSERT INTO t VALUES (1)"), wire::bind("", "", &[]), wire::execute("", 0), wire::flush()]
-                .concat(),
+            [
+                wire::parse("", "INSERT INTO t VALUES (1)"),
+                wire::bind("", "", &[]),
+                wire::execute("", 0),
+                wire::flush(),
+            ]
+            .concat(),
         ),
         ("a transaction", wire::query("BEGIN; INSERT INTO t VALUES (1)")),
     ];

@@ -110,7 +110,8 @@ fn a_read_of_which_rows_have_come_is_not_sent_again() {
     let proxy = watchful(&cluster).start();
     let _holder = holder(&proxy, 2);
     let mut session = Raw::login(&proxy);
-    let sql = "SELECT n, repeat('x', 20000), CASE WHEN n = 5 THEN wait_for(2) END FROM generate_series(1, 5) AS n";
+    let sql =
+        "SELECT n, repeat('x', 20000), CASE WHEN n = 5 THEN wait_for(2) END FROM generate_series(1, 5) AS n";
     session.send(&wire::query(sql));
     wait_blocked(cluster.server(1), "generate_series");
     wait_until("rows have come", || session.has_answer());
@@ -209,6 +210,26 @@ fn settings_and_prepared_statements_are_there_wherever_the_session_reads() {
         assert!(answer.ends_with(" 7MB"), "{answer}");
         answer == format!("{standby} 7MB")
     });
+}
+
+#[test]
+fn a_standby_that_hangs_is_left_alone_soon() {
+    let cluster = breakable();
+    let (primary, standby) = ports(&cluster);
+    let proxy = watchful(&cluster).top("connect_timeout = \"1s\"").start();
+    let (mut stuck, mut idle) = (Raw::login(&proxy), Raw::login(&proxy));
+    assert_eq!((read_port(&mut stuck), read_port(&mut idle)), (standby, standby));
+    cluster.server(1).pause();
+    stuck.send(&wire::query("SELECT 'late'"));
+    proxy.wait_for_log("server is down");
+    assert_eq!(read_port(&mut idle), primary);
+    assert_eq!(read_port(&mut Raw::login(&proxy)), primary);
+    // What was sent to it by then waits for it: nobody can tell a server that
+    // hangs from one that thinks.
+    assert!(!stuck.has_answer());
+    cluster.server(1).resume();
+    assert_eq!(value(&stuck.wire.until_ready()).as_deref(), Some("late"));
+    wait_until("the standby is read from again", || read_port(&mut idle) == standby);
 }
 
 #[test]

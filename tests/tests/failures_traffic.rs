@@ -30,9 +30,7 @@ fn with_a_killed_standby(configure: impl FnOnce(Builder) -> Builder) -> Report {
         standby.kill9().unwrap();
         sleep(FLOW);
         standby.start().unwrap();
-        wait_until("the standby is read from again", || {
-            read_port(&mut Raw::login(&proxy)) == standby.port()
-        });
+        wait_until("the standby is read from again", || read_port(&mut Raw::login(&proxy)) == standby.port());
         sleep(FLOW);
     });
     eprintln!("{}; waypool has {} MiB", report.summary(), rss_kib(proxy.pid()) / 1024);

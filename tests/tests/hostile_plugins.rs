@@ -120,7 +120,8 @@ fn statements_on_which_a_plugin_fails_get_the_servers_answer() {
 
 #[test]
 fn sessions_at_whose_begin_the_balancer_fails_are_served() {
-    let databases = ["trap", "loop", "hog"].map(|name| Database::create(name, "CREATE TABLE t AS SELECT 42 AS n"));
+    let databases =
+        ["trap", "loop", "hog"].map(|name| Database::create(name, "CREATE TABLE t AS SELECT 42 AS n"));
     let proxy = hostile(builder(), "balance", "").start();
     for database in &databases {
         for _ in 0..3 {

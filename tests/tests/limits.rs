@@ -96,7 +96,9 @@ fn a_reload_with_a_mistake_changes_nothing() {
     let standby = primary_and_standby().server(1).port();
     let mistakes = ["max_client_conn = 0", "prot = 1", "max_client_conn = \"many\"", "hba = [\"nonsense\"]"];
     let good = fs::read_to_string(proxy.config_path()).unwrap();
-    let more = good.replace("max_client_conn = 2\n", "max_client_conn = 50\n").replace("weight = 1.0", "weight = 0.0");
+    let more = good
+        .replace("max_client_conn = 2\n", "max_client_conn = 50\n")
+        .replace("weight = 1.0", "weight = 0.0");
     for mistake in mistakes {
         let key = mistake.split(' ').next().unwrap();
         let others: Vec<&str> = more.lines().filter(|line| !line.starts_with(&format!("{key} = "))).collect();
@@ -141,7 +143,8 @@ fn sigterm_tells_every_client_and_leaves_nothing_behind() {
     assert!(!socket.exists(), "the Unix socket is still there");
     assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
     assert_eq!(database.ask(0, "SELECT count(*) FROM t"), "0");
-    let rolled_back = "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'limits_stop' AND state <> 'active'";
+    let rolled_back =
+        "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'limits_stop' AND state <> 'active'";
     wait_true(database.cluster.primary(), "the sessions are over", rolled_back);
 }
 
@@ -188,7 +191,11 @@ fn the_end_writes_nothing_into_the_middle_of_a_row() {
 fn a_client_that_never_reads_does_not_delay_the_end() {
     let proxy = builder().start();
     let mut session = Raw::login(&proxy);
-    flood(&mut session.wire, &wire::query("SELECT repeat('x', 1000) FROM generate_series(1, 100000)"), 100_000);
+    flood(
+        &mut session.wire,
+        &wire::query("SELECT repeat('x', 1000) FROM generate_series(1, 100000)"),
+        100_000,
+    );
     assert_eq!(psql(&proxy, "SELECT 1"), "1");
     let began = Instant::now();
     proxy.stop();

@@ -139,7 +139,9 @@ fn a_connection_is_lent_to_the_next_session_of_its_kind_only() {
     assert_ne!(pid_of(&[("database", "template1")]), first);
     assert_eq!(pid_of(&[]), first);
     let mut last = first;
-    for other in [("application_name", "another"), ("application_name", "third"), ("options", "-c work_mem=1MB")] {
+    for other in
+        [("application_name", "another"), ("application_name", "third"), ("options", "-c work_mem=1MB")]
+    {
         let pid = pid_of(&[other]);
         assert_ne!(pid, last, "{other:?}");
         assert_eq!(pid_of(&[other]), pid, "{other:?}");
@@ -201,7 +203,8 @@ fn kept_connections_are_closed_at_the_end_of_their_life_time() {
     let primary = primary_and_standby().primary();
     let mut used = Raw::login_with(&proxy, &[("application_name", "short_life_used")]);
     Raw::login_with(&proxy, &[("application_name", "short_life_kept")]).leave();
-    let gone = |name: &str| format!("SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = '{name}'");
+    let gone =
+        |name: &str| format!("SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = '{name}'");
     wait_true(primary, "the kept connection is closed", &gone("short_life_kept"));
     // One in use is nobody's to close.
     assert_eq!(used.value("SELECT 1"), "1");

@@ -168,8 +168,8 @@ fn compare(
         answers.extend(steps.iter().map(|step| run(&mut session, step, &step.marker(&database))));
         session.leave();
     }
-    // All sessions are over before the logs are read: what was sent is in them.
     proxy.stop();
+    database.wait_until_unused();
     let logs: Vec<String> = database.cluster.servers().iter().map(|server| server.log_text()).collect();
     let mut wrong = Vec::new();
     let mut explained = 0;

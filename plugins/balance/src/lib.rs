@@ -57,22 +57,18 @@ impl Balancer for Balance {
 
     fn route(&mut self, statement: Statement, state: SessionState) -> Decision {
         let memory = Memory::before(&state);
-        let node = match statement.servers {
-            Servers::Any if self.may_balance(&state, memory) => self.server_for_read(&state),
-            Servers::All if self.load_balance_mode && !memory.primary_alone() => state.home,
-            Servers::Any | Servers::All | Servers::Primary => self.nodes.primary(),
+        let chosen = match statement.servers {
+            Servers::Any if self.may_balance(&state, memory) => Some(self.server_for_read(&state)),
+            Servers::All if self.load_balance_mode && !memory.primary_alone() => Some(state.home),
+            Servers::Any | Servers::All | Servers::Primary => None,
         };
-        let servers = match self.nodes.is_usable(node) && node != self.nodes.primary() {
-            true => statement.servers,
-            false => Servers::Primary,
+        let apart = |node: &u32| self.nodes.is_usable(*node) && !self.nodes.is_primary(*node);
+        let (servers, node) = match chosen.filter(apart) {
+            Some(node) => (statement.servers, node),
+            None => (Servers::Primary, self.nodes.primary()),
         };
         let after = memory.after(&statement, state.transaction == Transaction::Idle);
-        Decision {
-            servers,
-            node: if servers == Servers::Primary { self.nodes.primary() } else { node },
-            transaction_memory: after.transaction,
-            session_memory: after.session,
-        }
+        Decision { servers, node, transaction_memory: after.transaction, session_memory: after.session }
     }
 }
 

@@ -41,6 +41,11 @@ impl Nodes {
         self.primary.or_else(lowest).unwrap_or(0)
     }
 
+    /// Whether it has the role, which no server has while there is no primary.
+    pub fn is_primary(&self, id: u32) -> bool {
+        self.primary == Some(id)
+    }
+
     pub fn is_usable(&self, id: u32) -> bool {
         self.usable.contains(&id)
     }

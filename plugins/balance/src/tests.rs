@@ -160,3 +160,13 @@ fn values_that_are_not_known_are_refused() {
         assert!(Balance::new(config).unwrap_err().contains(value));
     }
 }
+
+#[test]
+fn without_a_primary_reads_go_on_and_nothing_else() {
+    let nodes = [node(0, NodeRole::Unknown, 1.0, false), node(1, NodeRole::Standby, 1.0, true)];
+    let mut balance = balance(|_| {}, &nodes);
+    let home = balance.session_start(&client(), 0);
+    let read = balance.route(READ, SessionState { home, ..state(Transaction::Idle, 0) });
+    assert_eq!((read.servers, read.node), (Servers::Any, 1));
+    assert_eq!(balance.route(WRITE, state(Transaction::Idle, 0)).servers, Servers::Primary);
+}
