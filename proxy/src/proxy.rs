@@ -166,6 +166,14 @@ impl Proxy {
             .clone()
     }
 
+    /// Drops what is known of a database that no worker knows.
+    pub fn forget_unused_facts(&self, database: &str) {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        if facts.get(database).is_some_and(|facts| Arc::strong_count(facts) == 1) {
+            facts.remove(database);
+        }
+    }
+
     /// Closes every connection that nobody uses now: a database is about to be
     /// dropped, renamed or copied, for which it must be unused.
     pub fn close_unused(&self) {

@@ -2,7 +2,7 @@
 
 use crate::proxy::Proxy;
 use crate::routing::{Database, Router};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ pub struct Worker {
     /// Borrowed for the length of a call, never across a wait.
     pub router: RefCell<Router>,
     databases: RefCell<HashMap<Arc<str>, Rc<Database>>>,
+    /// The next database's number.
+    next: Cell<u32>,
 }
 
 impl Worker {
@@ -22,7 +24,12 @@ impl Worker {
         let router =
             Router::new(proxy.cluster.clone(), proxy.plugins.clone(), proxy.policies.clone(), cache_bytes);
         drop(config);
-        Rc::new(Worker { proxy, router: RefCell::new(router), databases: RefCell::default() })
+        Rc::new(Worker {
+            proxy,
+            router: RefCell::new(router),
+            databases: RefCell::default(),
+            next: Cell::new(0),
+        })
     }
 
     pub fn database(&self, name: &str) -> Rc<Database> {
@@ -32,9 +39,19 @@ impl Worker {
         }
         let name: Arc<str> = name.into();
         let facts = self.proxy.facts(&name);
-        // Far fewer databases than four billion are ever connected to.
-        let database = Rc::new(Database { number: databases.len() as u32, name: name.clone(), facts });
+        let number = self.next.replace(self.next.get().wrapping_add(1));
+        let database = Rc::new(Database { number, name: name.clone(), facts });
         databases.insert(name, database.clone());
         database
+    }
+
+    /// A login failed: its database may not exist, and anybody can make names up.
+    pub fn forget_unused(&self, name: &str) {
+        let mut databases = self.databases.borrow_mut();
+        if databases.get(name).is_some_and(|database| Rc::strong_count(database) == 1) {
+            databases.remove(name);
+        }
+        drop(databases);
+        self.proxy.forget_unused_facts(name);
     }
 }

@@ -2,6 +2,7 @@
 //! and others are served meanwhile.
 #![allow(clippy::unwrap_used)]
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use waypool_tests::raw::{self, Raw, flood, sqlstate, tags, value, within_memory};
@@ -43,6 +44,54 @@ fn five_hundred_clients_that_say_nothing_cost_little_and_others_are_served() {
     });
     drop(silent);
     assert_eq!(psql(&proxy, "SELECT 1"), "1");
+}
+
+#[test]
+fn a_flood_above_max_client_conn_does_not_disturb_those_who_are_in() {
+    let proxy = Proxy::builder(primary_and_standby()).top("max_client_conn = 20").start();
+    let mut session = Raw::login(&proxy);
+    let silent: Vec<Wire> = (0..500).map(|_| Wire::connect(&proxy)).collect();
+    for n in 0..20 {
+        assert_eq!(session.value(&format!("SELECT {n}")), n.to_string());
+    }
+    drop(silent);
+    // A newcomer may be closed unheard as long as there are far too many.
+    wait_until("there is room again", || logs_in(&proxy));
+}
+
+/// Whether a login works now.
+fn logs_in(proxy: &Proxy) -> bool {
+    let mut login = Raw::begin_login(proxy, &[]);
+    raw::until_ready_or_cut(&mut login.wire).last().is_some_and(|last| last.tag == b'Z')
+}
+
+#[test]
+fn without_file_descriptors_those_who_are_in_are_served_and_others_later() {
+    let proxy = proxy();
+    let mut session = Raw::login(&proxy);
+    let mut prlimit = Command::new("prlimit");
+    prlimit.args(["--pid", &proxy.pid().to_string(), "--nofile=60:"]);
+    assert!(prlimit.status().unwrap().success(), "prlimit is in util-linux");
+    let silent: Vec<Wire> = (0..100).map(|_| Wire::connect(&proxy)).collect();
+    proxy.wait_for_log("cannot accept");
+    for n in 0..20 {
+        assert_eq!(session.value(&format!("SELECT {n}")), n.to_string());
+    }
+    drop(silent);
+    wait_until("newcomers are accepted", || logs_in(&proxy));
+}
+
+#[test]
+fn databases_that_do_not_exist_leave_nothing_in_memory() {
+    let proxy = proxy();
+    let (_session, _) = warm(&proxy);
+    within_memory(&proxy, 8, || {
+        for n in 0..1_000 {
+            let name = format!("{n:0>9900}");
+            let error = Raw::try_login(&proxy, &[("database", &name)]).unwrap_err();
+            assert_eq!(error.field(b'C').as_deref(), Some("3D000"));
+        }
+    });
 }
 
 #[test]

@@ -332,7 +332,13 @@ impl Session {
         };
         match session.greet().await {
             Ok(()) => Ok(session),
-            Err(error) => Err(Box::new((session.client, error))),
+            Err(error) => {
+                let Session { client, worker, database, .. } = session;
+                let name = database.name.clone();
+                drop(database);
+                worker.forget_unused(&name);
+                Err(Box::new((client, error)))
+            }
         }
     }
 
