@@ -30,7 +30,7 @@ impl Port {
         let start = (RandomState::new().hash_one(std::process::id()) % u64::from(span)) as u16;
         (0..span)
             .map(|step| LOW + (start + step) % span)
-            .find_map(Port::try_reserve)
+            .find_map(Port::claim)
             .ok_or(Error::NoPort { low: LOW, high: HIGH })
     }
 
@@ -38,7 +38,8 @@ impl Port {
         self.number
     }
 
-    fn try_reserve(number: u16) -> Option<Port> {
+    /// Reserves this port, if nobody listens there or has reserved it.
+    pub fn claim(number: u16) -> Option<Port> {
         let mark = mark(number)?;
         TcpListener::bind((Ipv4Addr::UNSPECIFIED, number)).ok()?;
         Some(Port { number, _mark: mark })

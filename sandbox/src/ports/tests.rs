@@ -16,8 +16,8 @@ fn reserved_ports_differ_and_can_be_bound() {
 fn a_port_in_use_is_not_given_out() {
     let port = Port::reserve().unwrap();
     let number = port.number();
-    assert!(Port::try_reserve(number).is_none(), "reserved twice");
+    assert!(Port::claim(number).is_none(), "reserved twice");
     drop(port);
     let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, number)).unwrap();
-    assert!(Port::try_reserve(number).is_none(), "somebody listens");
+    assert!(Port::claim(number).is_none(), "somebody listens");
 }

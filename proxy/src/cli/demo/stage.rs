@@ -30,10 +30,10 @@ pub struct Stage {
 
 /// Where Waypool listens.
 pub enum ListenPort {
-    /// The one asked for, or the usual one.
     Wanted(u16),
-    /// The usual one is taken.
-    Free(Port),
+    /// Nobody asked for one: the usual one, or another if that is taken. Kept
+    /// from other demos, for the servers are started before it is bound.
+    Reserved(Port),
 }
 
 impl Stage {
@@ -98,11 +98,13 @@ impl Stage {
 
 impl ListenPort {
     fn choose(wanted: Option<u16>) -> anyhow::Result<Self> {
-        let port = wanted.unwrap_or(USUAL_PORT);
+        let Some(port) = wanted else {
+            let port = Port::claim(USUAL_PORT).map_or_else(Port::reserve, Ok)?;
+            return Ok(ListenPort::Reserved(port));
+        };
         // Only a try: Waypool binds it when the servers are up.
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Ok(_) => Ok(ListenPort::Wanted(port)),
-            Err(_) if wanted.is_none() => Ok(ListenPort::Free(Port::reserve()?)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 bail!(
                     "port {port} is taken by another program; choose another, or leave --port out for a free one"
@@ -120,12 +122,12 @@ impl ListenPort {
     pub fn number(&self) -> u16 {
         match self {
             ListenPort::Wanted(port) => *port,
-            ListenPort::Free(port) => port.number(),
+            ListenPort::Reserved(port) => port.number(),
         }
     }
 
     pub fn is_unusual(&self) -> bool {
-        matches!(self, ListenPort::Free(_))
+        matches!(self, ListenPort::Reserved(port) if port.number() != USUAL_PORT)
     }
 }
 
