@@ -39,6 +39,8 @@ pub struct Replies<U> {
     unanswered: Vec<U>,
     /// Bytes still to come of a frame whose head has been handled.
     rest: usize,
+    /// That frame says nothing yet about success or failure.
+    preliminary: bool,
 }
 
 /// Something the session has to know of.
@@ -68,11 +70,20 @@ pub struct Scan {
     pub event: Option<(Event, usize)>,
     /// The frame at the end must be read whole: it has this length.
     pub wants: Option<usize>,
+    /// Among the relayed there is more than what comes before an answer
+    /// proper: rows, a completion, an error.
+    pub answers: bool,
 }
 
 impl<U> Default for Replies<U> {
     fn default() -> Self {
-        Replies { cycles: VecDeque::new(), acks: VecDeque::new(), unanswered: Vec::new(), rest: 0 }
+        Replies {
+            cycles: VecDeque::new(),
+            acks: VecDeque::new(),
+            unanswered: Vec::new(),
+            rest: 0,
+            preliminary: false,
+        }
     }
 }
 
@@ -167,10 +178,11 @@ impl<U> Replies<U> {
     pub fn scan(&mut self, bytes: &[u8]) -> Result<Scan, FrameError> {
         let mut relay_end = 0;
         let mut at = 0;
-        let mut scan = Scan { relay: 0, skip: 0, event: None, wants: None };
+        let mut scan = Scan { relay: 0, skip: 0, event: None, wants: None, answers: false };
         loop {
             let relay = self.cycles.front().is_none_or(|cycle| cycle.relay);
             if self.rest > 0 {
+                scan.answers |= relay && !self.preliminary;
                 let taken = self.rest.min(bytes.len() - at);
                 self.rest -= taken;
                 at += taken;
@@ -193,6 +205,7 @@ impl<U> Replies<U> {
                 }
                 b'Z' | b'E' | b'S' | b'G' | b'W' => {
                     let body = &bytes[at + HEADER_LEN..at + frame.len];
+                    scan.answers |= relay && frame.tag != b'S';
                     // Asynchronous messages are the client's even between cycles.
                     let hidden =
                         frame.tag == b'Z' && self.cycles.front().is_some_and(|cycle| cycle.ready_unseen);
@@ -219,6 +232,7 @@ impl<U> Replies<U> {
                 _ => {
                     // Rows and the rest pass by unread.
                     self.rest = frame.len;
+                    self.preliminary = matches!(frame.tag, b'N' | b'A' | b'2' | b'T' | b'n' | b't');
                     continue;
                 }
             }

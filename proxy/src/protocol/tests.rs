@@ -126,6 +126,17 @@ mod replies {
     }
 
     #[test]
+    fn notices_and_descriptions_are_not_yet_an_answer() {
+        let mut replies = Replies::<()>::default();
+        replies.query(true);
+        let notice = b"N\0\0\0\x05\0";
+        assert!(!replies.scan(&notice[..5]).unwrap().answers);
+        assert!(!replies.scan(&notice[5..]).unwrap().answers);
+        assert!(!replies.scan(b"T\0\0\0\x06\0\0").unwrap().answers);
+        assert!(replies.scan(&[notice.as_slice(), b"I\0\0\0\x04"].concat()).unwrap().answers);
+    }
+
+    #[test]
     fn the_answer_to_a_parse_of_ours_is_dropped() {
         let mut replies = Replies::<()>::default();
         replies.extended(true);

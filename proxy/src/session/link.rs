@@ -25,7 +25,7 @@ pub struct Link {
     pub replies: Replies<Undo>,
     /// A statement whose answer nobody sees failed here.
     pub failed_unseen: bool,
-    /// Bytes relayed to the client in the current cycle.
+    /// Part of an answer was relayed to the client in the current cycle.
     pub relayed: bool,
 }
 

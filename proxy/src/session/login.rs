@@ -328,6 +328,7 @@ impl Session {
             blocked: false,
             progress: false,
             retry: Vec::new(),
+            held: Vec::new(),
             batch: Default::default(),
         };
         match session.greet().await {

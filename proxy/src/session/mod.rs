@@ -111,6 +111,8 @@ pub struct Session {
     progress: bool,
     /// The read under way on a standby, to be sent elsewhere if that dies.
     retry: Vec<u8>,
+    /// The beginning of its answer, kept from the client as long as it can be.
+    held: Vec<u8>,
     /// Reused for each batch of the extended protocol.
     batch: extended::Batch,
 }
@@ -152,6 +154,8 @@ impl Session {
             b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S' => self.on_extended(frame).await,
             b'd' | b'c' | b'f' => self.on_copy(),
             b'F' => self.on_function_call(frame).await,
+            // As PostgreSQL: first what was asked for, then the goodbye.
+            b'X' if self.is_busy() && !self.copying && !self.cycle.is_open() => self.block(),
             b'X' => Err(End::Client),
             // A password after the login.
             tag => Err(End::Fatal(PgError::fatal("08P01", format!("invalid frontend message type {tag}")))),

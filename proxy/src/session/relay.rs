@@ -139,9 +139,16 @@ impl Session {
             if unasked && !heard {
                 relayed = &[];
             }
-            if !relayed.is_empty() {
-                link.relayed = true;
-                if self.client.send(relayed).is_err() {
+            link.relayed |= scan.answers;
+            // As long as a read can be sent elsewhere, the client hears nothing
+            // that would have to be said twice.
+            let waits = !link.relayed && id == self.lead && !self.retry.is_empty() && !link.replies.is_open();
+            if waits {
+                self.held.extend_from_slice(relayed);
+            } else if !relayed.is_empty() {
+                let sent = self.client.send(&self.held).and_then(|()| self.client.send(relayed));
+                self.held.clear();
+                if sent.is_err() {
                     return Err(End::Client);
                 }
             }
@@ -269,6 +276,7 @@ impl Session {
         for undo in replies.abandon() {
             self.prepared.undo(undo);
         }
+        self.held.clear();
         self.pending.clear();
         self.transaction.failed = false;
         self.cycle.clear();
@@ -281,7 +289,7 @@ impl Session {
     fn answer_for_lost(&mut self, gone: &str, closed: usize, open: bool) -> Result<(), End> {
         let error = PgError::error("08006", gone)
             .with_hint("It was only reading: the statement can be sent again, and goes to another server.");
-        let mut out = Vec::with_capacity(256);
+        let mut out = std::mem::take(&mut self.held);
         for _ in 0..closed {
             error.write(&mut out);
             ready_for_query(&mut out, TransactionStatus::Idle);
