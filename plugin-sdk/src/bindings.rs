@@ -16,6 +16,8 @@ pub mod shared {
             world shared {
                 import waypool:plugin/types@0.1.0;
                 import waypool:plugin/host@0.1.0;
+                import waypool:plugin/session@0.1.0;
+                import waypool:plugin/store@0.1.0;
             }
         ",
         world: "waypool:sdk/shared",

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use crate::bindings::shared::waypool::plugin::host;
-use crate::{FunctionFact, Host, Level, Plugin, RelationFact};
+use crate::bindings::shared::waypool::plugin::{host, session, store};
+use crate::{BalancerHost, FunctionFact, Host, Level, Plugin, RelationFact};
 
 /// The proxy, seen from inside WebAssembly.
 ///
@@ -17,8 +17,54 @@ impl Host for ProxyHost {
         host::find_function(schema, name)
     }
 
+    fn operator_fact(&self, name: &str) -> FunctionFact {
+        host::find_operator(name)
+    }
+
     fn relation_fact(&self, schema: Option<&str>, name: &str) -> RelationFact {
         host::find_relation(schema, name)
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        host::log(level, message);
+    }
+
+    fn count(&self, name: &str, delta: u64) {
+        host::count(name, delta);
+    }
+}
+
+impl BalancerHost for ProxyHost {
+    fn database(&self) -> String {
+        session::database()
+    }
+
+    fn reads(&self) -> Vec<String> {
+        session::reads()
+    }
+
+    fn writes(&self) -> Vec<String> {
+        session::writes()
+    }
+
+    fn functions(&self) -> Vec<String> {
+        session::functions()
+    }
+
+    fn remember(&self, word: &str) {
+        session::remember(word);
+    }
+
+    fn remembered(&self) -> Vec<String> {
+        session::remembered()
+    }
+
+    fn get(&self, key: &str) -> Option<u64> {
+        store::get(key)
+    }
+
+    fn set(&self, key: &str, value: u64, millis: Option<u64>) -> bool {
+        store::set(key, value, millis)
     }
 
     fn log(&self, level: Level, message: &str) {
@@ -137,9 +183,9 @@ macro_rules! __export_role {
                 }))
             }
 
-            fn session_start(session: $crate::SessionInfo, random: u64) -> u32 {
+            fn session_start(session: $crate::SessionInfo, random: u64) -> $crate::SessionPlan {
                 $plugin.with(|instance| instance.with(|plugin| {
-                    $crate::Balancer::session_start(plugin, &session, random)
+                    $crate::Balancer::session_start(plugin, &session, random, &$crate::__private::ProxyHost)
                 }))
             }
 
@@ -158,8 +204,18 @@ macro_rules! __export_role {
                     transaction, transaction_memory, session_memory, home, random,
                 };
                 $plugin.with(|instance| instance.with(|plugin| {
-                    $crate::Balancer::route(plugin, statement, state)
+                    $crate::Balancer::route(plugin, statement, state, &$crate::__private::ProxyHost)
                 }))
+            }
+
+            fn ended(success: bool) {
+                $plugin.with(|instance| instance.with(|plugin| {
+                    $crate::Balancer::ended(plugin, success, &$crate::__private::ProxyHost)
+                }))
+            }
+
+            fn explain() -> ::std::string::String {
+                $plugin.with(|instance| instance.with(|plugin| $crate::Balancer::explain(plugin)))
             }
         }
 

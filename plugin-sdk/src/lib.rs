@@ -51,10 +51,10 @@ pub use bindings::shared::waypool::plugin::host::{
     FunctionFact, Level, RelationFact, RelationFacts, Volatility,
 };
 pub use bindings::shared::waypool::plugin::types::{
-    Decision, Depends, Edit, Effects, Kind, Node, NodeRole, Plan, Refusal, Servers, SessionInfo, Transaction,
-    Value, Verdict,
+    Decision, Depends, Edit, Effects, Kind, Node, NodeRole, Plan, ReadAfter, Refusal, Servers, SessionInfo,
+    SessionPlan, Transaction, Value, Verdict,
 };
-pub use roles::{Balancer, Classifier, Host, Plugin, Rewriter, SessionState, Statement};
+pub use roles::{Balancer, BalancerHost, Classifier, Host, Plugin, Rewriter, SessionState, Statement};
 
 /// What the expansion of [`export!`] uses. Not part of the API.
 #[doc(hidden)]

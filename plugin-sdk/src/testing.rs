@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{FunctionFact, Host, Level, RelationFact, RelationFacts, Volatility};
+use crate::{BalancerHost, FunctionFact, Host, Level, RelationFact, RelationFacts, Volatility};
 
 /// `schema.name` or `name`, split as the catalog would be asked.
 type Name = (Option<String>, String);
@@ -21,6 +21,7 @@ type Name = (Option<String>, String);
 #[derive(Debug, Default)]
 pub struct FakeHost {
     functions: Vec<(Name, Volatility)>,
+    operators: Vec<(String, Volatility)>,
     relations: Vec<(Name, RelationFacts)>,
     unknown_by_default: bool,
     logs: RefCell<Vec<(Level, String)>>,
@@ -38,6 +39,12 @@ impl FakeHost {
     /// overloads; the most volatile is answered.
     pub fn function(mut self, name: &str, volatility: Volatility) -> Self {
         self.functions.push((split(name), volatility));
+        self
+    }
+
+    /// Adds an operator.
+    pub fn operator(mut self, name: &str, volatility: Volatility) -> Self {
+        self.operators.push((name.to_owned(), volatility));
         self
     }
 
@@ -87,6 +94,15 @@ impl Host for FakeHost {
         }
     }
 
+    fn operator_fact(&self, name: &str) -> FunctionFact {
+        let found = self.operators.iter().filter(|(one, _)| one == name).map(|(_, volatility)| *volatility);
+        match found.max_by_key(|volatility| *volatility as u8) {
+            Some(volatility) => FunctionFact::Found(volatility),
+            None if self.unknown_by_default => FunctionFact::Unknown,
+            None => FunctionFact::Missing,
+        }
+    }
+
     fn relation_fact(&self, schema: Option<&str>, name: &str) -> RelationFact {
         self.note_question(schema, name);
         let found = matching(&self.relations, schema, name).copied().reduce(|all, one| all | one);
@@ -95,6 +111,110 @@ impl Host for FakeHost {
             None if self.unknown_by_default => RelationFact::Unknown,
             None => RelationFact::Missing,
         }
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        self.logs.borrow_mut().push((level, message.to_owned()));
+    }
+
+    fn count(&self, name: &str, delta: u64) {
+        *self.counts.borrow_mut().entry(name.to_owned()).or_default() += delta;
+    }
+}
+
+/// A session of a proxy, for balancers: the statement at hand, what was kept
+/// with the session, and the store.
+#[derive(Debug, Default)]
+pub struct FakeSession {
+    /// The session's database.
+    pub database: String,
+    /// What the statement reads.
+    pub reads: Vec<String>,
+    /// What it writes.
+    pub writes: Vec<String>,
+    /// What it calls.
+    pub functions: Vec<String>,
+    remembered: RefCell<Vec<String>>,
+    store: RefCell<HashMap<String, (u64, Option<u64>)>>,
+    logs: RefCell<Vec<(Level, String)>>,
+    counts: RefCell<BTreeMap<String, u64>>,
+}
+
+impl FakeSession {
+    /// A session in this database, with an empty store.
+    pub fn new(database: &str) -> Self {
+        Self { database: database.to_owned(), ..Self::default() }
+    }
+
+    /// A statement's relations, from now on.
+    pub fn statement(&mut self, reads: &[&str], writes: &[&str]) {
+        self.reads = reads.iter().map(ToString::to_string).collect();
+        self.writes = writes.iter().map(ToString::to_string).collect();
+    }
+
+    /// The transaction is over: what was remembered is gone.
+    pub fn forget(&self) {
+        self.remembered.borrow_mut().clear();
+    }
+
+    /// So many milliseconds pass for the store.
+    pub fn pass(&self, millis: u64) {
+        self.store.borrow_mut().retain(|_, (_, left)| match left {
+            Some(left) if *left <= millis => false,
+            Some(left) => {
+                *left -= millis;
+                true
+            }
+            None => true,
+        });
+    }
+
+    /// What the plugin logged, in order.
+    pub fn logs(&self) -> Vec<(Level, String)> {
+        self.logs.borrow().clone()
+    }
+
+    /// What a counter has come to.
+    pub fn counted(&self, name: &str) -> u64 {
+        self.counts.borrow().get(name).copied().unwrap_or_default()
+    }
+}
+
+impl BalancerHost for FakeSession {
+    fn database(&self) -> String {
+        self.database.clone()
+    }
+
+    fn reads(&self) -> Vec<String> {
+        self.reads.clone()
+    }
+
+    fn writes(&self) -> Vec<String> {
+        self.writes.clone()
+    }
+
+    fn functions(&self) -> Vec<String> {
+        self.functions.clone()
+    }
+
+    fn remember(&self, word: &str) {
+        let mut remembered = self.remembered.borrow_mut();
+        if !remembered.iter().any(|one| one == word) {
+            remembered.push(word.to_owned());
+        }
+    }
+
+    fn remembered(&self) -> Vec<String> {
+        self.remembered.borrow().clone()
+    }
+
+    fn get(&self, key: &str) -> Option<u64> {
+        self.store.borrow().get(key).map(|(value, _)| *value)
+    }
+
+    fn set(&self, key: &str, value: u64, millis: Option<u64>) -> bool {
+        self.store.borrow_mut().insert(key.to_owned(), (value, millis));
+        true
     }
 
     fn log(&self, level: Level, message: &str) {

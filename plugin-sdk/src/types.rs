@@ -1,6 +1,9 @@
 //! Short ways to make the contract's types.
 
-use crate::{Decision, Depends, Effects, Kind, Plan, Refusal, Servers, SessionState, Transaction, Verdict};
+use crate::{
+    Decision, Depends, Effects, Kind, Plan, ReadAfter, Refusal, Servers, SessionPlan, SessionState,
+    Transaction, Verdict,
+};
 
 impl Verdict {
     /// The answer when in doubt: it may write, so the primary, and nothing is
@@ -12,7 +15,8 @@ impl Verdict {
             servers: Servers::Primary,
             effects: Effects::WRITES,
             name: None,
-            tables: Vec::new(),
+            reads: Vec::new(),
+            writes: Vec::new(),
             functions: Vec::new(),
             reason: reason.into(),
         }
@@ -27,7 +31,15 @@ impl Decision {
             node,
             transaction_memory: state.transaction_memory,
             session_memory: state.session_memory,
+            tell_end: false,
         }
+    }
+}
+
+impl SessionPlan {
+    /// Reads go to this server, and need not have seen anybody's commits.
+    pub fn home(home: u32) -> Self {
+        SessionPlan { home, memory: 0, read_after: ReadAfter::Nothing, wait_millis: 0 }
     }
 }
 

@@ -19,4 +19,5 @@ pub mod proxy;
 pub mod routing;
 pub mod session;
 pub mod tls;
+pub mod wal;
 pub mod worker;

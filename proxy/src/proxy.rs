@@ -13,7 +13,7 @@ use crate::tls;
 use arc_swap::{ArcSwap, Guard};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The built-in plugins, compiled when Waypool was built.
@@ -38,6 +38,8 @@ pub struct Proxy {
     pub clients: AtomicUsize,
     lookup: Arc<Lookup>,
     facts: Mutex<HashMap<Arc<str>, Arc<Facts>>>,
+    /// By user: behind which WAL position the last commit of its sessions is.
+    commits: Mutex<HashMap<String, Arc<AtomicU64>>>,
 }
 
 /// Who may come in, and how: replaced as a whole by a reload.
@@ -120,11 +122,21 @@ impl Proxy {
             clients: AtomicUsize::new(0),
             lookup,
             facts: Mutex::default(),
+            commits: Mutex::default(),
         }))
     }
 
     pub fn config(&self) -> Guard<Arc<Config>> {
         self.config.load()
+    }
+
+    /// The WAL position behind which the last commit of this user's sessions is.
+    pub fn last_commit_of(&self, user: &str) -> Arc<AtomicU64> {
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        match commits.get(user) {
+            Some(position) => position.clone(),
+            None => commits.entry(user.to_owned()).or_default().clone(),
+        }
     }
 
     pub fn access(&self) -> Arc<Access> {

@@ -43,7 +43,9 @@ def cluster(program: Path, standbys: int) -> Iterator[Cluster]:
     if not program.exists():
         raise Failed(f"{program} is missing; `make bench` builds it")
     command = [program, "--standbys", str(standbys),
-               "--setting", "shared_buffers=512MB", "--setting", "autovacuum=off"]
+               "--setting", "shared_buffers=512MB", "--setting", "autovacuum=off",
+               # Each idle session has a server connection of its own.
+               "--setting", "max_connections=1300"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline()
@@ -76,7 +78,7 @@ port = {port}
 unix_socket_directories = []
 hba = ["host all all all trust"]
 sr_check_user = "postgres"
-default_pool_size = 250
+default_pool_size = 1200
 max_client_conn = 2000
 {backends}""")
     with running("waypool", [program, "run", "-c", config], port, folder) as subject:
@@ -104,7 +106,7 @@ unix_socket_dir =
 auth_type = trust
 auth_file = {users}
 pool_mode = session
-default_pool_size = 250
+default_pool_size = 1200
 max_client_conn = 2000
 server_tls_sslmode = disable
 """)

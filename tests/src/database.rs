@@ -37,7 +37,7 @@ impl Database {
     pub fn create(name: &'static str, setup: &str) -> Database {
         let cluster = primary_and_standby();
         let database = Database { cluster, name };
-        cluster.primary().psql(&format!("CREATE DATABASE {name}")).unwrap_or_else(|error| panic!("{error}"));
+        database.change_elsewhere(&format!("CREATE DATABASE {name}"));
         database.change(setup);
         database
     }
@@ -47,11 +47,23 @@ impl Database {
     #[track_caller]
     pub fn change(&self, sql: &str) -> String {
         let answer = self.ask(0, sql);
+        self.wait_replay();
+        answer
+    }
+
+    /// [`Database::change`] in the database `postgres`.
+    #[track_caller]
+    pub(crate) fn change_elsewhere(&self, sql: &str) {
+        self.cluster.primary().psql(sql).unwrap_or_else(|error| panic!("{error}"));
+        self.wait_replay();
+    }
+
+    #[track_caller]
+    fn wait_replay(&self) {
         let primary = self.cluster.primary();
         for standby in &self.cluster.servers()[1..] {
             standby.wait_replay(primary).unwrap_or_else(|error| panic!("{error}"));
         }
-        answer
     }
 
     /// Asks one server directly.

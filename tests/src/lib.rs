@@ -25,7 +25,9 @@ pub mod outage;
 mod program;
 mod proxy;
 pub mod raw;
+pub mod smith;
 pub mod traffic;
+pub mod twins;
 mod wait;
 pub mod wire;
 

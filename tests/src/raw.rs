@@ -37,12 +37,22 @@ impl Raw {
         Raw::begin_login(proxy, parameters).finish()
     }
 
+    /// Logs in at a server that trusts everybody, past the proxy.
+    #[track_caller]
+    pub fn direct(server: &waypool_sandbox::Server, parameters: &[(&str, &str)]) -> Raw {
+        let login = Raw::begin(Wire::connect_to(server.port()), parameters).finish();
+        login.unwrap_or_else(|error| panic!("cannot log in at a server: {}", text(&error)))
+    }
+
     /// Sends the startup packet, and waits for nothing.
     pub fn begin_login(proxy: &Proxy, parameters: &[(&str, &str)]) -> Login {
+        Raw::begin(Wire::connect(proxy), parameters)
+    }
+
+    fn begin(mut wire: Wire, parameters: &[(&str, &str)]) -> Login {
         let mut all = vec![("user", "postgres"), ("database", "postgres")];
         all.retain(|(name, _)| parameters.iter().all(|(other, _)| other != name));
         all.extend(parameters);
-        let mut wire = Wire::connect(proxy);
         wire.send(&wire::startup((3, 0), &all));
         Login { wire }
     }

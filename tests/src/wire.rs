@@ -44,7 +44,12 @@ pub struct Wire {
 impl Wire {
     /// Connects, and says nothing.
     pub fn connect(proxy: &Proxy) -> Wire {
-        let stream = TcpStream::connect(("127.0.0.1", proxy.port())).expect("waypool listens");
+        Wire::connect_to(proxy.port())
+    }
+
+    /// Connects to a port of this machine: a server's, past the proxy.
+    pub fn connect_to(port: u16) -> Wire {
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
         stream.set_nodelay(true).expect("a socket option");
         let timeout = Some(PATIENCE);
         stream.set_read_timeout(timeout).expect("a socket option");

@@ -9,8 +9,9 @@ use std::hint::black_box;
 
 use serde::Deserialize;
 use waypool_plugin_sdk::{
-    Balancer, Classifier, Decision, Depends, Edit, Effects, FunctionFact, Host, Kind, Level, Node, Plan,
-    Plugin, RelationFact, Rewriter, Servers, SessionInfo, SessionState, Statement, Value, Verdict, export,
+    Balancer, BalancerHost, Classifier, Decision, Depends, Edit, Effects, FunctionFact, Host, Kind, Level,
+    Node, Plan, Plugin, ReadAfter, RelationFact, Rewriter, Servers, SessionInfo, SessionPlan, SessionState,
+    Statement, Value, Verdict, export,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -87,6 +88,7 @@ impl Classifier for Hostile {
         host.count("classified", 1);
         host.log(Level::Debug, text);
         let function = host.function_fact(None, "f");
+        let operator = host.operator_fact("<@@>");
         let relation = host.relation_fact(Some("s"), "r");
         let known = !matches!(function, FunctionFact::Unknown) && !matches!(relation, RelationFact::Unknown);
         Verdict {
@@ -95,7 +97,8 @@ impl Classifier for Hostile {
             servers: if known { Servers::Any } else { Servers::Primary },
             effects: Effects::SESSION_STATE | Effects::LOCKS,
             name: Some("name".to_owned()),
-            tables: vec![database.to_owned()],
+            reads: vec![database.to_owned()],
+            writes: vec![format!("{operator:?}")],
             functions: vec![format!("{function:?}"), format!("{relation:?}")],
             reason: format!("mark {} call {}", self.config.mark, self.calls),
         }
@@ -107,15 +110,20 @@ impl Balancer for Hostile {
         self.nodes = nodes.to_vec();
     }
 
-    fn session_start(&mut self, session: &SessionInfo, random: u64) -> u32 {
-        self.obey(&session.database);
-        match self.nodes.len() as u64 {
+    fn session_start(&mut self, session: &SessionInfo, random: u64, host: &dyn BalancerHost) -> SessionPlan {
+        self.obey(&host.database());
+        let home = match self.nodes.len() as u64 {
             0 => 0,
             many => self.nodes[(random % many) as usize].id,
-        }
+        };
+        let wait_millis = session.user.len() as u32;
+        SessionPlan { home, memory: 11, read_after: ReadAfter::User, wait_millis }
     }
 
-    fn route(&mut self, statement: Statement, state: SessionState) -> Decision {
+    fn route(&mut self, statement: Statement, state: SessionState, host: &dyn BalancerHost) -> Decision {
+        for word in host.reads().into_iter().chain(host.writes()).chain(host.functions()) {
+            host.remember(&word);
+        }
         match state.random {
             // What the tests ask for; see `obey`.
             1 => self.obey("trap"),
@@ -129,7 +137,18 @@ impl Balancer for Hostile {
             node: if state.random == 4 { 999 } else { state.home },
             transaction_memory: self.nodes.len() as u32,
             session_memory: self.config.mark,
+            tell_end: state.random == 5,
         }
+    }
+
+    fn ended(&mut self, success: bool, host: &dyn BalancerHost) {
+        let ended = host.get("ended").unwrap_or_default();
+        host.set("ended", ended + 1 + u64::from(success), None);
+        host.count("ended", ended + 1 + u64::from(success));
+    }
+
+    fn explain(&self) -> String {
+        format!("mark {}", self.config.mark)
     }
 }
 

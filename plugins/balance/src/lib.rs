@@ -5,18 +5,27 @@
 //! transaction sees its own changes. Everything else goes to the primary, and
 //! what changes the session to the primary and the home.
 
+mod adaptive;
 mod config;
 mod memory;
 mod nodes;
+mod reason;
+mod redirect;
+mod relationship;
 
-pub use config::{AfterWrite, Config};
+pub use config::{AfterWrite, Config, Items};
 
 use waypool_plugin_sdk::{
-    Balancer, Decision, Node, Plugin, Servers, SessionInfo, SessionState, Statement, Transaction,
+    Balancer, BalancerHost, Decision, Effects, Kind, Node, Plugin, ReadAfter, Servers, SessionInfo,
+    SessionPlan, SessionState, Statement, Transaction,
 };
 
+use crate::adaptive::Written;
+use crate::config::Rules;
 use crate::memory::Memory;
 use crate::nodes::Nodes;
+use crate::reason::{How, Reason};
+use crate::redirect::{Entry, Target};
 
 #[cfg(test)]
 mod tests;
@@ -24,22 +33,28 @@ mod tests;
 /// The plugin.
 #[derive(Debug)]
 pub struct Balance {
-    load_balance_mode: bool,
-    statement_level_load_balance: bool,
-    after_write: AfterWrite,
+    rules: Rules,
     nodes: Nodes,
+    /// Of dml_adaptive_global: the time after the start is over.
+    warm: bool,
+    /// Of the last `route`, for `explain`
+    last: Last,
+}
+
+#[derive(Debug, Default)]
+struct Last {
+    reason: Reason,
+    node: u32,
+    entry: Option<Entry>,
 }
 
 impl Plugin for Balance {
     type Config = Config;
 
     fn new(config: Config) -> Result<Self, String> {
-        Ok(Self {
-            load_balance_mode: config.load_balance_mode,
-            statement_level_load_balance: config.statement_level_load_balance,
-            after_write: AfterWrite::parse(&config.disable_load_balance_on_write)?,
-            nodes: Nodes::default(),
-        })
+        let rules = Rules::new(&config)?;
+        let warm = rules.after_write != AfterWrite::TablesOfAll;
+        Ok(Self { rules, nodes: Nodes::default(), warm, last: Last::default() })
     }
 }
 
@@ -48,53 +63,261 @@ impl Balancer for Balance {
         self.nodes = Nodes::new(nodes);
     }
 
-    fn session_start(&mut self, _session: &SessionInfo, random: u64) -> u32 {
-        match self.load_balance_mode {
-            true => self.nodes.choose(random),
-            false => self.nodes.primary(),
+    fn session_start(&mut self, session: &SessionInfo, random: u64, host: &dyn BalancerHost) -> SessionPlan {
+        // The time runs from the first session on.
+        self.is_cold(host);
+        let entry = self.rules.redirects.find(session);
+        SessionPlan {
+            home: match self.rules.load_balance_mode {
+                true => self.pick(entry, random),
+                false => self.nodes.primary(),
+            },
+            memory: Memory::of_session(entry),
+            read_after: match self.rules.load_balance_mode {
+                true => self.rules.read_after,
+                false => ReadAfter::Nothing,
+            },
+            wait_millis: self.rules.wait_millis,
         }
     }
 
-    fn route(&mut self, statement: Statement, state: SessionState) -> Decision {
-        let memory = Memory::before(&state);
-        let chosen = match statement.servers {
-            Servers::Any if self.may_balance(&state, memory) => Some(self.server_for_read(&state)),
-            Servers::All if self.load_balance_mode && !memory.primary_alone() => Some(state.home),
-            Servers::Any | Servers::All | Servers::Primary => None,
+    fn route(&mut self, statement: Statement, state: SessionState, host: &dyn BalancerHost) -> Decision {
+        let before = Memory::before(&state);
+        let mut after = before.after(&statement, state.transaction == Transaction::Idle);
+        let writes = statement.effects.contains(Effects::WRITES);
+        let tell_end = writes
+            && self.rules.after_write.by_table()
+            && self.note_write(&statement, &state, &mut after, host);
+        let (servers, node, reason) = match statement.servers {
+            Servers::Any => self.read(&state, before, &mut after, host),
+            Servers::All => self.all(&statement, &state, before, &mut after),
+            Servers::Primary => (Servers::Primary, self.nodes.primary(), Reason::Primarys),
         };
-        let apart = |node: &u32| self.nodes.is_usable(*node) && !self.nodes.is_primary(*node);
-        let (servers, node) = match chosen.filter(apart) {
-            Some(node) => (statement.servers, node),
-            None => (Servers::Primary, self.nodes.primary()),
-        };
-        let after = memory.after(&statement, state.transaction == Transaction::Idle);
-        Decision { servers, node, transaction_memory: after.transaction, session_memory: after.session }
+        self.last = Last { reason, node, entry: before.entry() };
+        Decision {
+            servers,
+            node,
+            transaction_memory: after.transaction,
+            session_memory: after.session,
+            tell_end,
+        }
+    }
+
+    fn ended(&mut self, success: bool, host: &dyn BalancerHost) {
+        if success && self.rules.after_write == AfterWrite::TablesOfAll {
+            adaptive::mark(self.rules.tracking.millis(self.nodes.slowest()), host);
+        }
+    }
+
+    fn explain(&self) -> String {
+        let preference = self.last.entry.and_then(|entry| self.rules.redirects.get(entry));
+        let hit = preference.is_some_and(|preference| match preference.target {
+            Target::Primary => self.nodes.is_primary(self.last.node),
+            Target::Standby => !self.nodes.is_primary(self.last.node),
+            Target::Node(id) => id == self.last.node,
+        });
+        self.last.reason.tell(self.rules.after_write, hit)
     }
 }
 
 impl Balance {
-    /// May this session's read go to a server other than the primary now?
-    fn may_balance(&self, state: &SessionState, memory: Memory) -> bool {
-        let calm = match (state.transaction, self.after_write) {
-            // Only the primary knows that the transaction failed.
-            (Transaction::Failed, _) => false,
-            (_, AfterWrite::Session) => !memory.ever_written(),
-            (Transaction::Idle, _) => true,
-            (Transaction::Open, AfterWrite::Balance) => true,
-            (Transaction::Open, AfterWrite::Transaction) => !memory.written(),
-            (Transaction::Open, AfterWrite::LaterTransactions) => !memory.transaction_written(),
-        };
-        let isolated = state.transaction == Transaction::Open && memory.serializable();
-        self.load_balance_mode && calm && !isolated
-    }
-
-    /// The home, unless each read chooses anew or the home does not answer.
-    fn server_for_read(&self, state: &SessionState) -> u32 {
-        match !self.statement_level_load_balance && self.nodes.is_usable(state.home) {
-            true => state.home,
-            false => self.nodes.choose(state.random),
+    /// A statement that any server can answer.
+    fn read(
+        &mut self,
+        state: &SessionState,
+        before: Memory,
+        after: &mut Memory,
+        host: &dyn BalancerHost,
+    ) -> (Servers, u32, Reason) {
+        let primary = self.nodes.primary();
+        if let Some(reason) = self.held_back(state, before, host) {
+            return (Servers::Primary, primary, reason);
+        }
+        let (id, how) = self.reader(state, false, before, after);
+        if self.nodes.is_primary(id) || !self.nodes.is_usable(id) {
+            return (Servers::Primary, primary, self.home(how, before));
+        }
+        if !self.nodes.is_delayed(id) {
+            return (Servers::Any, id, self.home(how, before));
+        }
+        match self.instead_of_delayed(state, before, after) {
+            Some(other) => (Servers::Any, other, Reason::LessDelayed { id }),
+            None => (Servers::Primary, primary, Reason::Delayed { id }),
         }
     }
+
+    /// A statement for the primary and for whoever the session reads from.
+    fn all(
+        &self,
+        statement: &Statement,
+        state: &SessionState,
+        before: Memory,
+        after: &mut Memory,
+    ) -> (Servers, u32, Reason) {
+        let primary = self.nodes.primary();
+        if !self.rules.load_balance_mode {
+            return (Servers::Primary, primary, Reason::BalancingOff);
+        }
+        if before.primary_alone() {
+            return (Servers::Primary, primary, Reason::PrimaryAlone);
+        }
+        let begins = statement.kind == Kind::Begin;
+        let choosing = !self.rules.statement_level || begins || state.transaction != Transaction::Idle;
+        let mut id = match choosing {
+            true => self.reader(state, begins, before, after).0,
+            false => state.home,
+        };
+        if choosing && self.nodes.is_delayed(id) {
+            id = self.instead_of_delayed(state, before, after).unwrap_or(id);
+        }
+        let apart = self.nodes.is_usable(id) && !self.nodes.is_primary(id);
+        match apart {
+            true => (Servers::All, id, Reason::Alls),
+            // Others that the session used must hear of it, too.
+            false if self.rules.statement_level || after.wandered() => (Servers::All, primary, Reason::Alls),
+            false => (Servers::Primary, primary, Reason::Alls),
+        }
+    }
+
+    /// Why a session's read has to go to the primary now, if it has to.
+    fn held_back(&mut self, state: &SessionState, memory: Memory, host: &dyn BalancerHost) -> Option<Reason> {
+        if !self.rules.load_balance_mode {
+            return Some(Reason::BalancingOff);
+        }
+        // Only the primary knows that the transaction failed.
+        if state.transaction == Transaction::Failed {
+            return Some(Reason::Failed);
+        }
+        let open = state.transaction == Transaction::Open;
+        if open && memory.serializable() {
+            return Some(Reason::Serializable);
+        }
+        let rule = self.rules.after_write;
+        match rule {
+            AfterWrite::Balance => None,
+            AfterWrite::Transaction => (open && memory.written()).then_some(Reason::Written(rule)),
+            AfterWrite::LaterTransactions => {
+                (open && memory.transaction_written()).then_some(Reason::Written(rule))
+            }
+            AfterWrite::Session => memory.ever_written().then_some(Reason::Written(rule)),
+            AfterWrite::Tables => own_table(open, memory, host),
+            AfterWrite::TablesOfAll => match own_table(open, memory, host) {
+                Some(reason) => Some(reason),
+                None if self.is_cold(host) => Some(Reason::Cold),
+                None => adaptive::reads_marked(host).then_some(Reason::MarkedTable),
+            },
+        }
+    }
+
+    /// The server that reads go to, however far behind.
+    fn reader(&self, state: &SessionState, begins: bool, before: Memory, after: &mut Memory) -> (u32, How) {
+        let usable = |id: &u32| self.nodes.is_usable(*id);
+        let pick = || self.pick(before.entry(), state.random);
+        if self.rules.statement_level {
+            if state.transaction == Transaction::Idle && !begins {
+                return (pick(), How::Statement);
+            }
+            // A transaction is open on few servers: its reads stay with one.
+            let id = before.reads_on().filter(usable).unwrap_or_else(pick);
+            after.set_reads_on(id);
+            return (id, How::Transaction);
+        }
+        if usable(&state.home) {
+            return (state.home, How::Home);
+        }
+        let id = before.substitute().filter(usable).unwrap_or_else(pick);
+        after.set_substitute(id);
+        (id, How::Instead)
+    }
+
+    /// Another standby in place of one that is too far behind.
+    fn instead_of_delayed(&self, state: &SessionState, before: Memory, after: &mut Memory) -> Option<u32> {
+        if !self.rules.prefer_lower_delay {
+            return None;
+        }
+        let good = |id: &u32| {
+            self.nodes.is_usable(*id) && !self.nodes.is_delayed(*id) && !self.nodes.is_primary(*id)
+        };
+        if self.rules.statement_level {
+            let id = self.nodes.least_behind(state.random)?;
+            if after.reads_on().is_some() {
+                after.set_reads_on(id);
+            }
+            return Some(id);
+        }
+        let kept = before.substitute().filter(good);
+        let id = kept.or_else(|| self.nodes.least_behind(state.random))?;
+        after.set_substitute(id);
+        Some(id)
+    }
+
+    /// A server by weight, or as the redirect list wishes.
+    fn pick(&self, entry: Option<Entry>, random: u64) -> u32 {
+        let Some(preference) = entry.and_then(|entry| self.rules.redirects.get(entry)) else {
+            return self.nodes.choose(random, |_| true);
+        };
+        // The choice by weight takes its chance from the upper half.
+        let chance = f64::from(random as u32) / 4_294_967_296.0;
+        let hit = preference.ratio > 0.0 && chance <= preference.ratio;
+        let wanted = match preference.target {
+            Target::Standby if hit => return self.nodes.choose(random, |server| server.standby),
+            Target::Standby => return self.nodes.primary(),
+            Target::Primary => self.nodes.primary(),
+            Target::Node(id) => id,
+        };
+        match self.nodes.is_usable(wanted) {
+            true if hit => wanted,
+            true => self.nodes.choose(random, |server| server.id != wanted),
+            // One that does not answer is not wished for.
+            false => self.nodes.choose(random, |_| true),
+        }
+    }
+
+    fn home(&self, how: How, memory: Memory) -> Reason {
+        Reason::Home { how, list: memory.entry().map(|entry| entry.list) }
+    }
+
+    /// For dml_adaptive: what a statement wrote. Returns whether its end matters.
+    fn note_write(
+        &self,
+        statement: &Statement,
+        state: &SessionState,
+        after: &mut Memory,
+        host: &dyn BalancerHost,
+    ) -> bool {
+        let written = Written::by(statement, &self.rules.relationships, host);
+        let all = self.rules.after_write == AfterWrite::TablesOfAll;
+        let within = Memory::is_within_transaction(statement, state.transaction == Transaction::Idle);
+        if written.is_nothing() || !(all || within) {
+            return false;
+        }
+        let remembered = written.remember(host);
+        if within && (written.anything || !remembered) {
+            after.set_anything_written();
+        }
+        if within {
+            after.set_tables_written();
+        }
+        all && !written.changed.is_empty()
+    }
+
+    fn is_cold(&mut self, host: &dyn BalancerHost) -> bool {
+        if !self.warm {
+            self.warm = !adaptive::is_cold(self.rules.tracking.cold, host);
+        }
+        !self.warm
+    }
+}
+
+/// Whether this transaction wrote to what is read now.
+fn own_table(open: bool, memory: Memory, host: &dyn BalancerHost) -> Option<Reason> {
+    if !open {
+        return None;
+    }
+    if memory.anything_written() {
+        return Some(Reason::AnythingWritten);
+    }
+    (memory.tables_written() && adaptive::reads_own(host)).then_some(Reason::OwnTable)
 }
 
 waypool_plugin_sdk::export!(Balance: balancer);

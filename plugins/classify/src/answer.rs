@@ -12,7 +12,8 @@ pub fn answer(kind: Kind, servers: Servers, effects: Effects, reason: &str) -> V
         servers,
         effects,
         name: None,
-        tables: Vec::new(),
+        reads: Vec::new(),
+        writes: Vec::new(),
         functions: Vec::new(),
         reason: reason.to_owned(),
     }
@@ -29,6 +30,7 @@ pub fn unparsed(reason: &str) -> Verdict {
     answer(Kind::Unknown, Servers::Primary, effects, reason)
 }
 
-pub fn displayed(names: &[Name]) -> Vec<String> {
-    names.iter().map(Name::display).collect()
+/// The names in the form that a verdict has.
+pub fn displayed(names: Vec<Name>) -> Vec<String> {
+    names.into_iter().map(Name::into_display).collect()
 }

@@ -5,8 +5,7 @@
 //! The way of a text: [`words`] cuts it into tokens, [`split`] into
 //! statements; [`statement`] looks at the first word; [`query`] passes over a
 //! query once and lists what it names; [`facts`] asks the catalog about these
-//! names. Only what such a pass leaves in doubt is given to a full grammar
-//! ([`parse`]), which takes forty times as long.
+//! names, unless [`config`] has lists of functions.
 //!
 //! The rule behind all: a text that is not understood for certain goes to the
 //! primary and counts as a write.
@@ -15,7 +14,7 @@ mod answer;
 mod config;
 mod facts;
 mod keyword;
-mod parse;
+mod pattern;
 mod prepared;
 mod query;
 mod session;
@@ -27,19 +26,20 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use config::{CheckTempTable, Rules};
+pub use config::{CheckTempTable, List, Rules};
 
 use waypool_plugin_sdk::{Classifier, Depends, Effects, Host, Kind, Plugin, Servers, Verdict};
 use waypool_scan::TokenKind;
 
 use crate::answer::{answer, unparsed};
+use crate::config::Policy;
 use crate::statement::{Context, Place};
 use crate::words::{Cursor, Word};
 
 /// The plugin.
 #[derive(Debug)]
 pub struct Classify {
-    rules: Rules,
+    policy: Policy,
     /// The words of the text at hand; kept for its storage.
     words: Vec<Word>,
 }
@@ -48,15 +48,16 @@ impl Plugin for Classify {
     type Config = Rules;
 
     fn new(rules: Rules) -> Result<Self, String> {
-        Ok(Self { rules: rules.checked()?, words: Vec::new() })
+        Ok(Self { policy: Policy::new(rules)?, words: Vec::new() })
     }
 }
 
 impl Classifier for Classify {
     fn classify(&mut self, text: &str, _database: &str, host: &dyn Host) -> Verdict {
         words::cut(text, &mut self.words);
-        let balanced = self.rules.allow_sql_comments || self.rules.begins_as_read(text);
-        let context = Context { rules: &self.rules, host, place: Place::Alone { balanced } };
+        let policy = &self.policy;
+        let balanced = policy.allow_sql_comments() || policy.begins_as_read(text);
+        let context = Context { policy, host, place: Place::Alone { balanced } };
         let cursor = Cursor::new(text, &self.words);
         let verdict = match split::statements(&self.words).as_slice() {
             [] => empty(balanced),
@@ -74,7 +75,27 @@ impl Classifier for Classify {
         if self.words.last().is_some_and(|word| word.kind == TokenKind::Unterminated) {
             return unparsed("unterminated quote or comment");
         }
-        if text.contains("\\'") && has_ambiguous_string(cursor) { cautious(verdict) } else { verdict }
+        if text.contains("\\'") && has_ambiguous_string(cursor) {
+            return cautious(verdict);
+        }
+        by_pattern(verdict, text, policy)
+    }
+}
+
+/// What could go to any server does not if `primary_routing_query_pattern_list`
+/// has its text. It does not become a write by that.
+fn by_pattern(verdict: Verdict, text: &str, policy: &Policy) -> Verdict {
+    if verdict.servers != Servers::Any || policy.primary_queries.is_empty() {
+        return verdict;
+    }
+    let verdict = Verdict { depends: Depends::Text, ..verdict };
+    match policy.primary_queries.matches(text) {
+        true => Verdict {
+            servers: Servers::Primary,
+            reason: "in primary_routing_query_pattern_list".to_owned(),
+            ..verdict
+        },
+        false => verdict,
     }
 }
 
@@ -97,7 +118,8 @@ fn multiple(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
             whole.depends = Depends::Moment;
             whole.reason = verdict.reason;
         }
-        whole.tables.append(&mut verdict.tables);
+        whole.reads.append(&mut verdict.reads);
+        whole.writes.append(&mut verdict.writes);
         whole.functions.append(&mut verdict.functions);
     }
     whole
@@ -127,7 +149,8 @@ fn cautious(verdict: Verdict) -> Verdict {
     match write {
         true => Verdict { depends: Depends::Text, ..verdict },
         false => Verdict {
-            tables: verdict.tables,
+            reads: verdict.reads,
+            writes: verdict.writes,
             functions: verdict.functions,
             ..unparsed("a backslash before a quote: standard_conforming_strings may be off")
         },

@@ -4,7 +4,7 @@ use waypool_plugin_sdk::{Depends, Effects, Kind, Servers, Verdict};
 use waypool_scan::TokenKind;
 
 use crate::answer::{answer, displayed, unparsed};
-use crate::facts::{self, Relations};
+use crate::facts;
 use crate::keyword::Keyword;
 use crate::query;
 use crate::statement::{Context, classify};
@@ -53,8 +53,7 @@ pub fn execute(mut cursor: Cursor, context: Context) -> Verdict {
     if let Some(what) = arguments.broken {
         return unparsed(what);
     }
-    let none = Relations { catalog: false, temporary: false, unlogged: false };
-    let found = facts::judge(&arguments.functions, &[], none, context.host);
+    let found = facts::judge_calls(&arguments, &context.policy.calls, context.host);
     let (effects, reason, depends) = match found {
         Some(finding) if finding.waiting => (finding.effects, finding.reason, Depends::Moment),
         Some(finding) => (finding.effects, finding.reason, Depends::Text),
@@ -63,7 +62,7 @@ pub fn execute(mut cursor: Cursor, context: Context) -> Verdict {
     Verdict {
         depends,
         name: Some(name),
-        functions: displayed(&arguments.functions),
+        functions: displayed(arguments.functions),
         ..answer(Kind::Execute, Servers::Primary, effects, &reason)
     }
 }
@@ -85,11 +84,18 @@ pub fn deallocate(mut cursor: Cursor) -> Verdict {
     }
 }
 
+/// Does the parenthesis here hold a query rather than options?
+fn holds_query(cursor: &Cursor) -> bool {
+    use Keyword::{Select, Table, Values, With};
+    cursor.kind(1) == Some(TokenKind::ParenOpen)
+        || matches!(cursor.keyword(1), Select | With | Values | Table)
+}
+
 /// Behind EXPLAIN: on the primary, as with Pgpool-II, whatever it explains.
 /// It writes if it runs a statement that does.
 pub fn explain(mut cursor: Cursor, context: Context) -> Verdict {
     let runs = match cursor.kind(0) {
-        Some(TokenKind::ParenOpen) => {
+        Some(TokenKind::ParenOpen) if !holds_query(&cursor) => {
             let start = cursor.at;
             let Some(end) = cursor.skip_parentheses() else {
                 return unparsed("unbalanced parentheses");
@@ -124,7 +130,8 @@ pub fn explain(mut cursor: Cursor, context: Context) -> Verdict {
         effects,
         name: inner.name.filter(|_| inner.kind == Kind::Execute),
         reason: "EXPLAIN".to_owned(),
-        tables: inner.tables,
+        reads: inner.reads,
+        writes: if runs { inner.writes } else { Vec::new() },
         functions: inner.functions,
     }
 }

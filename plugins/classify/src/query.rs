@@ -7,7 +7,10 @@
 //! Nesting costs a stack entry here, not a call: it may be as deep as it likes.
 
 mod clauses;
+mod modify;
 mod names;
+mod operators;
+mod with;
 
 #[cfg(test)]
 mod tests;
@@ -16,17 +19,24 @@ use waypool_scan::TokenKind;
 
 use crate::keyword::Keyword;
 use crate::words::{Cursor, Name};
+use with::With;
 
 /// More names than this are not looked up; the statement goes to the primary.
 const MOST_NAMES: usize = 256;
 
 /// What a pass over a query found.
 #[derive(Debug, Default)]
-pub struct Query {
+pub struct Query<'a> {
     /// In the order of the text, each once
     pub functions: Vec<Name>,
-    /// Among them possibly columns, and names of WITH queries
-    pub tables: Vec<Name>,
+    /// Functions of pg_catalog with a syntax of their own: `extract(… FROM …)`
+    pub syntax_functions: Vec<&'static str>,
+    /// Among them those that words stand for, as `~~` of LIKE
+    pub operators: Vec<&'a str>,
+    /// The relations that it reads; among them possibly columns
+    pub reads: Vec<Name>,
+    /// The relations that it writes, or makes
+    pub targets: Vec<Name>,
     /// INSERT, UPDATE, DELETE or MERGE after WITH, or SELECT INTO: why
     pub writes: Option<&'static str>,
     /// The data-modifying statement is the main one (`WITH … INSERT`)
@@ -49,7 +59,7 @@ pub enum Into {
 }
 
 /// One level of parentheses or brackets.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Level {
     /// Closed by `]` rather than `)`
     bracket: bool,
@@ -60,14 +70,23 @@ struct Level {
     from: bool,
     /// A relation comes next
     relation: bool,
+    /// Where the last item of the list of relations ended, so that a name
+    /// there is its alias: `f() x(a, b)` calls no x
+    item_end: Option<usize>,
+    /// The parenthesis around this level is an item of the list of relations
+    is_item: bool,
+    /// In GROUP BY, where ROLLUP and CUBE are no functions
+    group: bool,
+    with: With,
 }
 
 /// Reads one statement: a query, or a data-modifying statement.
-pub fn read(cursor: Cursor) -> Query {
+pub fn read(cursor: Cursor<'_>) -> Query<'_> {
     let mut reader = Reader {
         cursor,
         query: Query::default(),
         with_options: false,
+        with_names: Vec::new(),
         levels: Vec::new(),
         level: Level { query: true, ..Level::default() },
     };
@@ -77,15 +96,17 @@ pub fn read(cursor: Cursor) -> Query {
 
 struct Reader<'a> {
     cursor: Cursor<'a>,
-    query: Query,
+    query: Query<'a>,
     /// A WITH query has a SEARCH or CYCLE clause
     with_options: bool,
+    /// Names of WITH queries that can be read here, and the depth of their WITH
+    with_names: Vec<(String, usize)>,
     /// The levels around `level`
     levels: Vec<Level>,
     level: Level,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn read(&mut self) {
         while let Some(kind) = self.cursor.kind(0) {
             match kind {
@@ -95,6 +116,7 @@ impl Reader<'_> {
                 TokenKind::ParenClose | TokenKind::BracketClose => self.close(kind),
                 TokenKind::Comma => self.comma(),
                 TokenKind::Cast => self.cast(),
+                TokenKind::Operator => self.operator(),
                 TokenKind::UnicodeIdentifier => self.broken("an identifier with Unicode escapes"),
                 TokenKind::Unterminated => self.broken("unterminated quote or comment"),
                 TokenKind::Other => self.broken("a character that begins no token"),
@@ -120,13 +142,18 @@ impl Reader<'_> {
         // `FROM (a JOIN b …)`: the list goes on inside; after it, it has its
         // relation.
         let goes_on = std::mem::take(&mut self.level.relation);
-        self.levels.push(self.level);
-        self.level = Level {
+        self.open_with();
+        let sets = self.cursor.previous().is_some_and(|word| word.keyword == Keyword::Sets);
+        let inner = Level {
             bracket: kind == TokenKind::BracketOpen,
             query: goes_on,
             from: goes_on,
             relation: goes_on,
+            is_item: goes_on || self.level.item_end == Some(self.cursor.at),
+            group: self.level.group && sets,
+            ..Level::default()
         };
+        self.levels.push(std::mem::replace(&mut self.level, inner));
         self.cursor.at += 1;
     }
 
@@ -134,8 +161,13 @@ impl Reader<'_> {
         let bracket = kind == TokenKind::BracketClose;
         match self.levels.pop() {
             Some(outer) if self.level.bracket == bracket => {
+                let is_item = self.level.is_item;
                 self.level = outer;
                 self.cursor.at += 1;
+                self.close_with();
+                if is_item {
+                    self.level.item_end = Some(self.cursor.at);
+                }
             }
             _ => self.broken("unbalanced parentheses"),
         }
@@ -144,6 +176,7 @@ impl Reader<'_> {
     fn comma(&mut self) {
         self.level.relation = self.level.from;
         self.cursor.at += 1;
+        self.next_with();
     }
 
     /// `::type`, where the type may have parameters, which look like a call.

@@ -8,9 +8,6 @@ use crate::keyword::Keyword;
 use crate::transaction::{self, Modes};
 use crate::words::Cursor;
 
-#[cfg(test)]
-mod tests;
-
 /// Every session's part of this: sent to all servers, and counted as a write
 /// by Pgpool-II, so that later reads of the transaction see it for certain.
 const PARAMETER: Effects = Effects::WRITES.union(Effects::SESSION_STATE);

@@ -4,18 +4,17 @@ use waypool_plugin_sdk::{Depends, Effects, Host, Kind, Servers, Verdict};
 use waypool_scan::TokenKind;
 
 use crate::answer::{answer, displayed, unparsed, write};
-use crate::config::Rules;
+use crate::config::Policy;
 use crate::facts::{self, Relations};
 use crate::keyword::Keyword;
-use crate::parse::{Parsed, parse};
 use crate::query::{self, Into, Query};
-use crate::words::Cursor;
+use crate::words::{Cursor, Name};
 use crate::{prepared, session, transaction};
 
 /// What a verdict is made from, besides the statement.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    pub rules: &'a Rules,
+    pub policy: &'a Policy,
     pub host: &'a dyn Host,
     /// Where the statement stands
     pub place: Place,
@@ -38,7 +37,7 @@ impl Context<'_> {
     /// Which relations matter here. In PREPARE and COPY, Pgpool-II looks at
     /// none; but a temporary or an unlogged table cannot be read elsewhere.
     fn relations(&self) -> Relations {
-        Relations { catalog: self.place != Place::Inside, ..self.rules.relations() }
+        Relations { catalog: self.place != Place::Inside, ..self.policy.relations() }
     }
 }
 
@@ -85,16 +84,17 @@ pub fn classify(mut cursor: Cursor, context: Context) -> Verdict {
         Listen | Unlisten => session_state(write(Kind::Listen, "notifications come from the primary")),
         Notify => write(Kind::Listen, "notifications come from the primary"),
         Lock => lock(cursor),
-        Truncate => write(Kind::Dml, "changes data"),
+        Truncate => truncate(cursor),
         Create | Alter | Drop if cursor.keyword(0) == Database => {
             let mut verdict = write(Kind::Ddl, "changes a database");
             verdict.effects |= Effects::UNUSED_DATABASE;
             verdict
         }
         Create => create(cursor),
-        Alter | Drop | Grant | Revoke | Comment | Security | Import | Reassign => {
-            write(Kind::Ddl, "changes the catalog")
+        Alter | Drop => {
+            Verdict { writes: named_relations(cursor), ..write(Kind::Ddl, "changes the catalog") }
         }
+        Grant | Revoke | Comment | Security | Import | Reassign => write(Kind::Ddl, "changes the catalog"),
         Load => session_state(write(Kind::Utility, "LOAD")),
         Call | Do | Vacuum | Analyze | Analyse | Checkpoint | Reindex | Cluster | Refresh => {
             write(Kind::Utility, "may change anything")
@@ -118,11 +118,19 @@ fn session_state(mut verdict: Verdict) -> Verdict {
 fn select(cursor: Cursor, context: Context) -> Verdict {
     let query = query::read(cursor);
     let mut verdict = judge(&query, cursor, context);
-    verdict.tables = displayed(&query.tables);
-    verdict.functions = displayed(&query.functions);
     if facts::change_session(&query.functions) || query.into == Some(Into::Temporary) {
+        // Whatever the lists of functions say: what is set on a standby alone
+        // is not there for the session's writes.
+        verdict.servers = Servers::Primary;
         verdict.effects |= Effects::SESSION_STATE;
     }
+    naming(verdict, query)
+}
+
+fn naming(mut verdict: Verdict, query: Query) -> Verdict {
+    verdict.reads = displayed(query.reads);
+    verdict.writes = displayed(query.targets);
+    verdict.functions = displayed(query.functions);
     verdict
 }
 
@@ -143,42 +151,32 @@ fn judge(query: &Query, cursor: Cursor, context: Context) -> Verdict {
         return Verdict { depends, ..answer(Kind::Select, Servers::Primary, effects, "locks rows") };
     }
     if let Some(what) = query.doubt {
-        match parse(cursor.statement_text()) {
-            Parsed::Read => {}
-            Parsed::Write => return write(Kind::Dml, "changes data"),
-            Parsed::Unparsed => return unparsed(what),
-        }
+        return unparsed(what);
     }
     let refused = unbalanced(cursor, context);
-    let found = facts::judge(&query.functions, &query.tables, context.relations(), context.host);
-    let mut verdict = match (found, refused) {
-        (None, None) => answer(Kind::Select, Servers::Any, Effects::empty(), "reads"),
+    let found = facts::judge(query, &context.policy.calls, context.relations(), context.host);
+    let mut verdict = match (&found, refused) {
+        (Some(finding), _) => answer(Kind::Select, Servers::Primary, finding.effects, &finding.reason),
         (None, Some(reason)) => write(Kind::Select, reason),
-        (Some(finding), _) => {
-            let effects = finding.effects;
-            let verdict = answer(Kind::Select, Servers::Primary, effects, &finding.reason);
-            let depends = if finding.waiting { Depends::Moment } else { depends };
-            Verdict { depends, ..verdict }
-        }
+        (None, None) => answer(Kind::Select, Servers::Any, Effects::empty(), "reads"),
     };
     if refused.is_some() {
         verdict.effects |= Effects::WRITES;
     }
-    if verdict.depends == Depends::Text {
-        verdict.depends = depends;
-    }
+    let waiting = found.is_some_and(|finding| finding.waiting);
+    verdict.depends = if waiting { Depends::Moment } else { Depends::Shape };
     verdict
 }
 
 /// Pgpool-II takes a statement for a read by its first character; VALUES and
 /// what begins with a comment are none, and count as writes.
 fn unbalanced(cursor: Cursor, context: Context) -> Option<&'static str> {
-    if context.rules.allow_sql_comments {
+    if context.policy.allow_sql_comments() {
         return None;
     }
     match context.place {
         Place::Alone { balanced: false } => Some("begins with a comment, or with VALUES"),
-        _ if cursor.keyword(0) == Keyword::Values => Some("VALUES"),
+        Place::Alone { .. } if cursor.keyword(0) == Keyword::Values => Some("VALUES"),
         _ => None,
     }
 }
@@ -188,12 +186,7 @@ fn dml(cursor: Cursor) -> Verdict {
     if query.writes.is_none() || query.broken.is_some() {
         return unparsed(query.broken.unwrap_or("unknown statement"));
     }
-    Verdict {
-        depends: Depends::Shape,
-        tables: displayed(&query.tables),
-        functions: displayed(&query.functions),
-        ..write(Kind::Dml, "changes data")
-    }
+    naming(Verdict { depends: Depends::Shape, ..write(Kind::Dml, "changes data") }, query)
 }
 
 /// Behind COPY
@@ -207,17 +200,21 @@ fn copy(mut cursor: Cursor, context: Context) -> Verdict {
             classify(cursor.between(start + 1, end), context.inside())
         }
         _ => {
+            if cursor.peek(1).is_some_and(|word| word.is_name()) {
+                cursor.accept(Keyword::Binary);
+            }
             let mut query = Query::default();
-            query.tables.extend(cursor.qualified());
+            query.reads.extend(cursor.qualified());
             cursor.skip_parentheses();
-            let mut verdict = judge(&query, cursor, context.inside());
-            verdict.tables = displayed(&query.tables);
-            verdict
+            naming(judge(&query, cursor, context.inside()), query)
         }
     };
     let to_client =
         cursor.keyword(0) == Keyword::To && matches!(cursor.keyword(1), Keyword::Stdout | Keyword::Stdin);
     let from = cursor.keyword(0) == Keyword::From;
+    if from {
+        std::mem::swap(&mut verdict.reads, &mut verdict.writes);
+    }
     verdict.kind = if from { Kind::Dml } else { Kind::CopyTo };
     match verdict.depends {
         Depends::Moment if to_client => {}
@@ -261,14 +258,53 @@ fn lock(mut cursor: Cursor) -> Verdict {
     answer(Kind::Lock, Servers::Primary, effects, "a lock that standbys refuse")
 }
 
+/// Behind TRUNCATE
+fn truncate(mut cursor: Cursor) -> Verdict {
+    cursor.accept(Keyword::Table);
+    Verdict { writes: relation_list(cursor), ..write(Kind::Dml, "changes data") }
+}
+
+/// `[ONLY] a [*], b …`
+fn relation_list(mut cursor: Cursor) -> Vec<String> {
+    let mut names = Vec::new();
+    loop {
+        cursor.accept(Keyword::Only);
+        names.extend(cursor.qualified().map(Name::into_display));
+        if cursor.raw() == "*" {
+            cursor.at += 1;
+        }
+        if cursor.kind(0) != Some(TokenKind::Comma) {
+            return names;
+        }
+        cursor.at += 1;
+    }
+}
+
 /// Behind CREATE
 fn create(mut cursor: Cursor) -> Verdict {
     cursor.accept_any(&[Keyword::Local]);
-    let verdict = write(Kind::Ddl, "changes the catalog");
+    let verdict = Verdict { writes: named_relations(cursor), ..write(Kind::Ddl, "changes the catalog") };
     // CREATE [OR REPLACE] [GLOBAL | LOCAL] TEMP …
     let head = cursor.between(cursor.at, cursor.at + 3);
     match head.contains(Keyword::Temp) || head.contains(Keyword::Temporary) {
         true => session_state(verdict),
         false => verdict,
     }
+}
+
+/// The tables and views that CREATE, ALTER or DROP is about: until the end of
+/// the transaction no other server has them so.
+fn named_relations(mut cursor: Cursor) -> Vec<String> {
+    use Keyword::{Exists, If, Not, Table, View};
+    // CREATE OR REPLACE TEMP RECURSIVE VIEW, ALTER MATERIALIZED VIEW
+    for _ in 0..6 {
+        if cursor.accept_any(&[Table, View]) {
+            cursor.accept(If);
+            cursor.accept(Not);
+            cursor.accept(Exists);
+            return relation_list(cursor);
+        }
+        cursor.at += 1;
+    }
+    Vec::new()
 }

@@ -7,9 +7,6 @@ use crate::answer::{answer, unparsed};
 use crate::keyword::Keyword;
 use crate::words::Cursor;
 
-#[cfg(test)]
-mod tests;
-
 /// READ ONLY or READ WRITE
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

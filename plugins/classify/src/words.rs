@@ -56,6 +56,13 @@ impl Name {
             None => self.name.clone(),
         }
     }
+
+    pub fn into_display(self) -> String {
+        match self.schema {
+            Some(_) => self.display(),
+            None => self.name,
+        }
+    }
 }
 
 /// A place among the words of one statement. Reading behind the end gives

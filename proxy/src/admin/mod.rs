@@ -1,3 +1,4 @@
 //! What operators ask the proxy itself.
 
+pub mod route;
 pub mod show;

@@ -2,7 +2,7 @@
 //! columns of Pgpool-II.
 
 use crate::cluster::backend::{Replication, Role, Status};
-use crate::cluster::{Backend, Cluster};
+use crate::cluster::{Backend, Cluster, Threshold};
 use crate::config::ClusteringMode;
 use crate::protocol::backend::text_result;
 use crate::proxy::Proxy;
@@ -10,11 +10,21 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// The commands there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    PoolNodes,
-    PoolVersion,
-    PoolBackendStats,
+    Pool(Pool),
+    /// `SHOW waypool_route FOR …`: where this statement would go now.
+    Route(String),
+    /// `SHOW waypool.last_commit`: a position behind the session's commits.
+    LastCommit,
+}
+
+/// What is known without asking anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pool {
+    Nodes,
+    Version,
+    BackendStats,
 }
 
 const NODES: [&str; 14] = [
@@ -39,35 +49,58 @@ const BACKEND_STATS: [&str; 7] = ["node_id", "hostname", "port", "status", "role
 impl Command {
     /// `None`: not one of ours, so a server's.
     pub fn read(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok()?;
-        let text = text.trim().trim_end_matches(';').trim_end();
-        let (show, what) = text.split_once(|c: char| c.is_ascii_whitespace())?;
-        if !show.eq_ignore_ascii_case("show") {
+        // Every Query comes through here: the first word decides.
+        let text = text.trim_ascii();
+        let (show, what) = text.split_at_checked(4)?;
+        if !show.eq_ignore_ascii_case(b"show") || !what.first()?.is_ascii_whitespace() {
             return None;
         }
-        match what.trim().to_ascii_lowercase().as_str() {
-            "pool_nodes" => Some(Command::PoolNodes),
-            "pool_version" => Some(Command::PoolVersion),
-            "pool_backend_stats" => Some(Command::PoolBackendStats),
+        let what = std::str::from_utf8(what).ok()?.trim_end_matches(';').trim();
+        let end = what.find(|c: char| c.is_ascii_whitespace()).unwrap_or(what.len());
+        let (name, rest) = what.split_at(end);
+        match (name.to_ascii_lowercase().as_str(), rest.trim()) {
+            ("pool_nodes", "") => Some(Command::Pool(Pool::Nodes)),
+            ("pool_version", "") => Some(Command::Pool(Pool::Version)),
+            ("pool_backend_stats", "") => Some(Command::Pool(Pool::BackendStats)),
+            ("waypool.last_commit", "") => Some(Command::LastCommit),
+            ("waypool_route", rest) => Some(Command::Route(unquoted(rest)?)),
             _ => None,
         }
     }
 }
 
+/// The statement behind FOR: in dollar quotes, in quotes, or as it is.
+fn unquoted(rest: &str) -> Option<String> {
+    let word = rest.get(..3)?;
+    if !word.eq_ignore_ascii_case("for") {
+        return None;
+    }
+    let text = rest[3..].trim();
+    if let Some(inner) = text.strip_prefix('\'') {
+        return Some(inner.strip_suffix('\'')?.replace("''", "'"));
+    }
+    if let Some(inner) = text.strip_prefix('$') {
+        let tag = &text[..inner.find('$')? + 2];
+        return Some(text.strip_prefix(tag)?.strip_suffix(tag)?.to_owned());
+    }
+    // FORMAT is another word.
+    rest[3..].starts_with(|c: char| c.is_ascii_whitespace()).then(|| text.to_owned())
+}
+
 /// Appends the answer, without ReadyForQuery. `home` is the asking session's
 /// load balance node.
-pub fn answer(command: Command, proxy: &Proxy, home: usize, out: &mut Vec<u8>) {
+pub fn answer(command: Pool, proxy: &Proxy, home: usize, out: &mut Vec<u8>) {
     match command {
-        Command::PoolVersion => {
+        Pool::Version => {
             let version = format!("{} (Waypool)", env!("CARGO_PKG_VERSION"));
             text_result(out, &["pool_version"], &[vec![version]], "SHOW");
         }
-        Command::PoolNodes => {
+        Pool::Nodes => {
             let rows: Vec<_> =
                 proxy.cluster.backends.iter().map(|backend| node(&proxy.cluster, backend, home)).collect();
             text_result(out, &NODES, &rows, "SHOW");
         }
-        Command::PoolBackendStats => {
+        Pool::BackendStats => {
             let rows: Vec<_> =
                 proxy.cluster.backends.iter().map(|backend| stats(&proxy.cluster, backend)).collect();
             text_result(out, &BACKEND_STATS, &rows, "SHOW");
@@ -91,11 +124,22 @@ fn node(cluster: &Cluster, backend: &Backend, home: usize) -> Vec<String> {
         backend.role().to_string(),
         backend.counters.reads.load(Ordering::Relaxed).to_string(),
         (backend.id == home).to_string(),
-        backend.lag().to_string(),
+        replication_delay(cluster, backend),
         column(|replication| &replication.state),
         column(|replication| &replication.sync_state),
         moment(backend.changed_at()),
     ]
+}
+
+/// In seconds where that is what counts, with Pgpool-II's unit.
+fn replication_delay(cluster: &Cluster, backend: &Backend) -> String {
+    let timing = cluster.timing();
+    let by_time = matches!(timing.threshold, Threshold::Time(_)) || timing.source.is_some();
+    if !by_time || cluster.is_primary(backend.id) {
+        return backend.lag().to_string();
+    }
+    let time = backend.lag_time();
+    format!("{:.6} {}", time.as_secs_f64(), if time.as_secs() >= 2 { "seconds" } else { "second" })
 }
 
 fn stats(cluster: &Cluster, backend: &Backend) -> Vec<String> {
@@ -135,3 +179,6 @@ fn moment(seconds: u64) -> String {
     let moment = UNIX_EPOCH + Duration::from_secs(seconds);
     humantime::format_rfc3339_seconds(moment).to_string().replace('T', " ").replace('Z', "")
 }
+
+#[cfg(test)]
+mod tests;

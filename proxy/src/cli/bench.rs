@@ -4,6 +4,7 @@
 use crate::auth::server::Credentials;
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::plugin::Words;
 use crate::plugin::contract::{RelationFacts, Transaction};
 use crate::plugin::{Options, PluginHost};
 use crate::proxy;
@@ -73,10 +74,12 @@ pub fn bench() -> anyhow::Result<()> {
         transaction_memory: 0,
         session_memory: 0,
         home: 1,
+        tell_end: false,
         generation: 0,
     };
+    let words = Words::default();
     let route = median(|| {
-        black_box(router.borrow_mut().route(&classified.verdict, state).is_ok());
+        black_box(router.borrow_mut().route(classified.verdict(), state, &database.name, &words).is_ok());
     });
     println!("| balancer call in Wasm, with the proxy's check | {route} ns | |");
     Ok(())
@@ -86,9 +89,9 @@ pub fn bench() -> anyhow::Result<()> {
 async fn statement(router: &RefCell<Router>, text: &str, database: &Database) -> anyhow::Result<[u64; 3]> {
     let classified = classify(router, text.as_bytes(), database).await?;
     anyhow::ensure!(
-        !classified.verdict.reason.contains("waiting"),
+        !classified.verdict().reason.contains("waiting"),
         "a fact is missing: {}",
-        classified.verdict.reason
+        classified.verdict().reason
     );
     // The second look-up admits the exact text.
     for _ in 0..2 {

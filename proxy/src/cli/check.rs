@@ -15,10 +15,15 @@ pub fn check(path: &Path) -> anyhow::Result<()> {
             bail!("{}: {count} {} found", path.display(), if count == 1 { "mistake" } else { "mistakes" });
         }
     };
-    // What the configuration refers to: rules, users, certificates, plugins.
-    Access::new(&config)?;
-    let plugins = PluginHost::new(proxy::sources(&config), Options::default());
-    plugins.context("a plugin cannot be loaded")?;
+    parts(&config)?;
     println!("{}: fine: {} backend(s), port {}", path.display(), config.backends.len(), config.port);
+    Ok(())
+}
+
+/// What the configuration refers to: rules, users, certificates, plugins.
+pub fn parts(config: &Config) -> anyhow::Result<()> {
+    Access::new(config)?;
+    let plugins = PluginHost::new(proxy::sources(config), Options::default());
+    plugins.context("a plugin cannot be loaded")?;
     Ok(())
 }

@@ -3,6 +3,8 @@
 mod bench;
 mod check;
 mod demo;
+mod explain;
+mod import;
 mod run;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +25,10 @@ enum Command {
     Run(ConfigFile),
     /// Say everything that is wrong with a configuration, without starting
     Check(ConfigFile),
+    /// Say where a statement would go, and why
+    Explain(explain::Options),
+    /// Turn a pgpool.conf into a waypool.toml, and say what became of each parameter
+    Import(import::Options),
     /// Measure what routing costs: cache hits, a classifier's miss, a balancer's call
     Bench,
     /// Start a primary, a standby and Waypool in a temporary folder, and show them working
@@ -41,6 +47,8 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(file) => run::run(&file.config),
         Command::Check(file) => check::check(&file.config),
+        Command::Explain(options) => explain::explain(&options),
+        Command::Import(options) => import::import(&options),
         Command::Bench => bench::bench(),
         Command::Demo(options) => demo::demo(&options),
     };

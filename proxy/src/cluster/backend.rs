@@ -1,10 +1,11 @@
 //! One server: where it is, what it is, what was sent to it.
 
+use super::delay::Delay;
 use crate::config;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 /// What a server says of itself.
@@ -38,6 +39,8 @@ pub struct Counters {
 pub struct Replication {
     pub state: String,
     pub sync_state: String,
+    /// `None`: it does not say, or not to us.
+    pub replay_lag: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -51,10 +54,10 @@ pub struct Backend {
     status: AtomicU8,
     /// A session failed on it and the monitor has not looked since.
     suspected: AtomicBool,
-    /// Too far behind the primary to be read from.
-    lagging: AtomicBool,
-    /// Bytes of WAL not yet replayed.
-    lag: AtomicU64,
+    /// How far behind the primary.
+    delay: Mutex<Delay>,
+    /// WAL position up to which the standby was last seen to have replayed.
+    replayed: AtomicU64,
     /// As the primary reports it.
     replication: Mutex<Option<Replication>>,
     /// Seconds since 1970 of the last change of status or role.
@@ -73,8 +76,8 @@ impl Backend {
             role: AtomicU8::new(Role::Unknown as u8),
             status: AtomicU8::new(Status::Waiting as u8),
             suspected: AtomicBool::new(false),
-            lagging: AtomicBool::new(false),
-            lag: AtomicU64::new(0),
+            delay: Mutex::default(),
+            replayed: AtomicU64::new(0),
             replication: Mutex::default(),
             changed_at: AtomicU64::new(now()),
             look: Notify::new(),
@@ -114,13 +117,50 @@ impl Backend {
         self.status() == Status::Up
     }
 
-    /// Up, near enough to the primary, and not just failed.
+    /// Up, and not just failed.
     pub fn is_usable(&self) -> bool {
-        self.is_up() && !self.suspected.load(Ordering::Acquire) && !self.lagging.load(Ordering::Acquire)
+        self.is_up() && !self.suspected.load(Ordering::Acquire)
     }
 
+    /// Further behind the primary than `delay_threshold`: whether it is read
+    /// from nevertheless is the balancer's decision.
+    pub fn is_delayed(&self) -> bool {
+        self.delay().is_delayed()
+    }
+
+    /// Everything up to this WAL position is visible on this standby.
+    pub fn replayed(&self) -> u64 {
+        self.replayed.load(Ordering::Acquire)
+    }
+
+    /// The standby said so. It only moves forward, except when the server
+    /// comes back, perhaps as a copy of an older moment: see `forget_replayed`.
+    pub fn saw_replayed(&self, position: u64) {
+        self.replayed.fetch_max(position, Ordering::AcqRel);
+    }
+
+    /// How long ago the primary committed what is replayed now; zero only if
+    /// nothing is missing.
+    pub fn lag_micros(&self) -> u64 {
+        u64::try_from(self.lag_time().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    pub fn lag_time(&self) -> Duration {
+        self.delay().time(Instant::now())
+    }
+
+    /// Bytes of WAL not yet replayed.
     pub fn lag(&self) -> u64 {
-        self.lag.load(Ordering::Relaxed)
+        self.delay().bytes()
+    }
+
+    pub(super) fn delay(&self) -> MutexGuard<'_, Delay> {
+        self.delay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody says how far behind it is in time; `None`: nobody does.
+    pub(super) fn report_delay(&self, time: Option<Duration>) {
+        self.delay().report(time);
     }
 
     pub fn replication(&self) -> Option<Replication> {
@@ -137,6 +177,7 @@ impl Backend {
 
     /// Returns whether this is news.
     pub(super) fn suspect(&self) -> bool {
+        self.forget_replayed();
         if !self.config.flag.allow_to_failover {
             return false;
         }
@@ -153,16 +194,15 @@ impl Backend {
         let changed = self.status.swap(status as u8, Ordering::AcqRel) != status as u8;
         let changed = (self.role.swap(role as u8, Ordering::AcqRel) != role as u8) | changed;
         if changed {
+            self.forget_replayed();
             self.changed_at.store(now(), Ordering::Relaxed);
         }
         changed || cleared
     }
 
-    /// Returns whether the server became, or ceased to be, too far behind.
-    pub(super) fn set_lag(&self, bytes: u64, threshold: Option<u64>) -> bool {
-        self.lag.store(bytes, Ordering::Relaxed);
-        let lagging = threshold.is_some_and(|limit| bytes > limit);
-        self.lagging.swap(lagging, Ordering::AcqRel) != lagging
+    /// It may have been started anew, with less than it had before.
+    pub(super) fn forget_replayed(&self) {
+        self.replayed.store(0, Ordering::Release);
     }
 }
 

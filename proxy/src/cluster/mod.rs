@@ -4,17 +4,21 @@
 //! ([`monitor`]) asks the servers and writes it.
 
 pub mod backend;
+pub mod delay;
+mod delay_source;
 pub mod monitor;
 #[cfg(test)]
 mod tests;
 
 pub use backend::{Backend, Role};
+pub use delay::Threshold;
+pub use delay_source::DelaySource;
 
-use crate::config::{ClusteringMode, Config};
+use crate::config::{ClusteringMode, Config, LogStandbyDelay};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 const NO_PRIMARY: usize = usize::MAX;
@@ -24,7 +28,7 @@ const NO_PRIMARY: usize = usize::MAX;
 pub struct Cluster {
     pub backends: Vec<Arc<Backend>>,
     pub mode: ClusteringMode,
-    /// Number of the primary (streaming) or main server (raw); or [`NO_PRIMARY`].
+    /// Number of the primary (streaming, logical) or main server (raw); or [`NO_PRIMARY`].
     primary: AtomicUsize,
     /// Moves with every change that a balancer should hear of.
     epoch: AtomicU64,
@@ -43,7 +47,11 @@ pub struct Timing {
     pub retry: Duration,
     /// `connect_timeout`: for one look.
     pub timeout: Duration,
-    pub delay_threshold: Option<u64>,
+    /// `delay_threshold` or `delay_threshold_by_time`
+    pub threshold: Threshold,
+    pub log_standby_delay: LogStandbyDelay,
+    /// `replication_delay_source_cmd`
+    pub source: Option<DelaySource>,
 }
 
 impl Timing {
@@ -52,7 +60,12 @@ impl Timing {
             period: config.sr_check_period,
             retry: config.health_check_period,
             timeout: config.connect_timeout,
-            delay_threshold: config.delay_threshold,
+            threshold: Threshold::of(config),
+            log_standby_delay: config.log_standby_delay,
+            source: config.replication_delay_source_cmd.as_ref().map(|command| DelaySource {
+                command: command.clone(),
+                timeout: config.replication_delay_source_timeout,
+            }),
         }
     }
 }
@@ -107,11 +120,47 @@ impl Cluster {
         self.backends.get(id).is_some_and(|backend| backend.is_usable())
     }
 
+    /// Nobody can be asked: all are up, the first is the primary unless another
+    /// has ALWAYS_PRIMARY.
+    pub fn assume_up(&self) {
+        let always = self.backends.iter().find(|backend| backend.config.flag.always_primary);
+        let primary = always.map_or(0, |backend| backend.id);
+        for backend in &self.backends {
+            let role = if backend.id == primary { Role::Primary } else { Role::Standby };
+            backend.set(backend::Status::Up, role);
+        }
+        self.publish();
+    }
+
     /// The monitor found something changed.
     pub fn publish(&self) {
         self.elect_primary();
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.changed.notify_waiters();
+    }
+
+    /// A standby's lag is known anew: is it too far behind? Called when the
+    /// standby was looked at, so about once in `sr_check_period`.
+    pub(crate) fn judge_delay(&self, standby: &Backend) {
+        let (timing, now) = (self.timing(), Instant::now());
+        let primary = self.primary().map_or(0, |primary| primary.id);
+        let (crossed, news, line, delayed) = {
+            let mut delay = standby.delay();
+            let crossed = delay.judge(timing.threshold, now);
+            let line = delay.line(standby.id, primary, timing.threshold, timing.log_standby_delay, now);
+            (crossed, delay.is_news(now), line, delay.is_delayed())
+        };
+        if let Some(line) = line {
+            tracing::info!(backend = standby.id, "{line}");
+        }
+        if crossed && delayed {
+            tracing::info!(backend = standby.id, "standby is delayed: further behind than the threshold");
+        } else if crossed {
+            tracing::info!(backend = standby.id, "standby has caught up");
+        }
+        if crossed || news {
+            self.publish();
+        }
     }
 
     /// A session could not reach a server, or lost it. Reads stop going there
@@ -128,16 +177,20 @@ impl Cluster {
 
     /// The primary stays as long as it claims to be one; else the first
     /// server that is up and not in recovery takes its place. A primary that
-    /// is down stays the primary until another one appears.
+    /// is down stays the primary until another one appears. Where servers are
+    /// not asked, it is the one that the configuration appoints, else the first
+    /// that is up.
     fn elect_primary(&self) {
         let claims = |backend: &Arc<Backend>| backend.is_up() && backend.role() == Role::Primary;
-        let raw_main = || match self.mode {
-            ClusteringMode::Raw => self.backends.iter().find(|backend| backend.is_up()),
-            ClusteringMode::StreamingReplication => None,
-        };
-        let found = match self.primary().filter(|backend| claims(backend)) {
-            Some(primary) if self.mode == ClusteringMode::StreamingReplication => Some(primary),
-            _ => raw_main().or_else(|| self.backends.iter().find(|backend| claims(backend))),
+        let first_up = || self.backends.iter().find(|backend| backend.is_up());
+        let appointed = || self.backends.iter().find(|backend| backend.config.flag.always_primary);
+        let found = match self.mode {
+            ClusteringMode::StreamingReplication => self
+                .primary()
+                .filter(|backend| claims(backend))
+                .or_else(|| self.backends.iter().find(|backend| claims(backend))),
+            ClusteringMode::LogicalReplication => appointed().or_else(first_up),
+            ClusteringMode::Raw => first_up(),
         };
         let Some(found) = found else {
             return;

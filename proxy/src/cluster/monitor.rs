@@ -3,21 +3,25 @@
 //!
 //! Each server has a task of its own, so that one which hangs delays no other.
 //! It looks every `sr_check_period`; every `health_check_period` while the
-//! server is down; and at once when a session reports a failure.
+//! server is down; and at once when a session reports a failure. The standbys
+//! look right after the primary did, so that their WAL positions compare.
 
 use super::backend::{Replication, Role, Status};
-use super::{Backend, Cluster};
+use super::delay::Delay;
+use super::{Backend, Cluster, Timing};
 use crate::auth::server::Credentials;
 use crate::config::{ClusteringMode, Config};
 use crate::pool::{Identity, Pool, ServerConn};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// What one look at a server costs: role, and how far its WAL is.
 const LOOK: &str = "SELECT pg_catalog.pg_is_in_recovery()::text, CASE WHEN pg_catalog.pg_is_in_recovery() \
     THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END::text";
 /// What the primary knows of its standbys. Needs the role pg_monitor.
-const STANDBYS: &str = "SELECT application_name, state, sync_state FROM pg_catalog.pg_stat_replication";
+const STANDBYS: &str = "SELECT application_name, state, sync_state, \
+    (EXTRACT(EPOCH FROM replay_lag) * 1000000)::bigint::text FROM pg_catalog.pg_stat_replication";
 
 /// One server's monitor.
 pub struct Monitor {
@@ -30,6 +34,8 @@ pub struct Monitor {
     conn: Option<ServerConn>,
     /// Where the primary's WAL was when it was last looked at.
     primary_lsn: Arc<AtomicU64>,
+    /// `replication_delay_source_cmd` is running.
+    asking: Arc<AtomicBool>,
 }
 
 /// One monitor for each server.
@@ -54,6 +60,7 @@ pub fn monitors(
         credentials: credentials.clone(),
         conn: None,
         primary_lsn: primary_lsn.clone(),
+        asking: Arc::default(),
     };
     cluster.backends.iter().zip(pools).map(of).collect()
 }
@@ -70,7 +77,15 @@ impl Monitor {
         loop {
             let up = self.look().await;
             let timing = self.cluster.timing();
-            let pause = if up { timing.period } else { timing.retry };
+            let pause = match up {
+                // Whom the primary's monitor wakes has no need to wake before.
+                true if self.backend.role() == Role::Standby => timing.period.mul_f64(1.5),
+                true => timing.period,
+                false => timing.retry,
+            };
+            if up && self.leads() {
+                self.ask_source(&timing);
+            }
             self.pool.close_expired();
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -99,6 +114,7 @@ impl Monitor {
             self.conn = Some(conn);
             return Ok(seen);
         }
+        self.backend.forget_replayed();
         let connected = self.pool.connect(&self.identity, &self.credentials).await;
         let mut conn = connected.map_err(|error| error.to_string())?;
         let seen = look_through(&mut conn, &self.cluster, &self.backend).await?;
@@ -112,25 +128,66 @@ impl Monitor {
             (ClusteringMode::StreamingReplication, true) => Role::Standby,
             _ => Role::Primary,
         };
-        let lag = match role {
-            Role::Standby => self.primary_lsn.load(Ordering::Relaxed).saturating_sub(seen.lsn),
-            _ => {
-                self.primary_lsn.store(seen.lsn, Ordering::Relaxed);
-                0
-            }
-        };
+        self.measure_delay(role, seen);
         let was = self.backend.status();
         let changed = self.backend.set(Status::Up, role);
-        let lag_changed = self.backend.set_lag(lag, self.cluster.timing().delay_threshold);
+        if role == Role::Standby {
+            self.backend.saw_replayed(seen.lsn);
+        }
         if was != Status::Up {
             tracing::info!(backend = self.backend.id, address = %self.backend.address(), %role, "server is up");
         }
-        if lag_changed {
-            tracing::warn!(backend = self.backend.id, lag, "standby's lag crossed delay_threshold");
-        }
-        if changed || lag_changed {
+        if changed {
             self.cluster.publish();
         }
+        if self.leads() {
+            self.primary_lsn.store(seen.lsn, Ordering::Relaxed);
+            self.wake_standbys();
+        }
+    }
+
+    /// Before the server counts as up: one that comes back may be far behind.
+    fn measure_delay(&self, role: Role, seen: &Seen) {
+        if role != Role::Standby {
+            *self.backend.delay() = Delay::default();
+            return;
+        }
+        let primary = self.primary_lsn.load(Ordering::Relaxed);
+        self.backend.delay().saw(seen.lsn, primary, Instant::now());
+        self.cluster.judge_delay(&self.backend);
+    }
+
+    /// Whether standbys follow this server.
+    fn leads(&self) -> bool {
+        let streaming = self.cluster.mode == ClusteringMode::StreamingReplication;
+        streaming && self.cluster.is_primary(self.backend.id)
+    }
+
+    /// They look while the primary's position is fresh.
+    fn wake_standbys(&self) {
+        for other in &self.cluster.backends {
+            if other.id != self.backend.id && other.is_up() {
+                other.look.notify_one();
+            }
+        }
+    }
+
+    /// Runs `replication_delay_source_cmd`, aside: it may take its time.
+    fn ask_source(&self, timing: &Timing) {
+        let Some(source) = timing.source.clone() else {
+            return;
+        };
+        if self.asking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (cluster, asking, primary) = (self.cluster.clone(), self.asking.clone(), self.backend.id);
+        tokio::spawn(async move {
+            source.run(&cluster, primary).await;
+            for standby in cluster.backends.iter().filter(|backend| backend.id != primary) {
+                cluster.judge_delay(standby);
+            }
+            asking.store(false, Ordering::Release);
+        });
     }
 
     fn found_down(&mut self, why: &str) -> bool {
@@ -162,10 +219,15 @@ async fn look_through(conn: &mut ServerConn, cluster: &Cluster, backend: &Backen
     };
     let seen = Seen { in_recovery: recovery == "true", lsn: lsn.as_deref().and_then(parse_lsn).unwrap_or(0) };
     if !seen.in_recovery && cluster.is_primary(backend.id) {
-        // For people only: without the right to see it, the columns stay empty.
+        // Without the right to see it, the columns stay empty.
         let rows = conn.simple_query(STANDBYS).await.unwrap_or_default();
+        let asked_here = cluster.timing().source.is_none();
         for standby in &cluster.backends {
-            standby.set_replication(replication_of(standby, &rows));
+            let replication = replication_of(standby, &rows);
+            if asked_here {
+                standby.report_delay(replication.as_ref().and_then(|replication| replication.replay_lag));
+            }
+            standby.set_replication(replication);
         }
     }
     Ok(seen)
@@ -175,7 +237,9 @@ fn replication_of(standby: &Backend, rows: &[Vec<Option<String>>]) -> Option<Rep
     let name = standby.config.application_name.as_ref()?;
     let row = rows.iter().find(|row| row.first().and_then(Option::as_ref) == Some(name))?;
     let column = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
-    Some(Replication { state: column(1), sync_state: column(2) })
+    // Nothing, too, where it has replayed all there is.
+    let replay_lag = column(3).parse().ok().map(Duration::from_micros);
+    Some(Replication { state: column(1), sync_state: column(2), replay_lag })
 }
 
 /// `16/B374D848` as a number of bytes.

@@ -39,7 +39,11 @@ pub(super) fn between(old: &Config, new: &Config) -> Difference {
             reset_query_list connection_cache connection_life_time
             authentication_timeout connect_timeout client_idle_limit
             sr_check_period health_check_period delay_threshold
-            hba auth_file users log_min_messages log_format,
+            delay_threshold_by_time log_standby_delay
+            replication_delay_source_cmd replication_delay_source_timeout
+            relcache_query_target enable_pool_hba
+            hba auth_file users log_min_messages log_format
+            notice_per_node_statement log_per_node_statement,
         elsewhere: source backends ssl plugins
     );
     difference.reload.extend(ssl(old, new));

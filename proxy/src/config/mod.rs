@@ -15,7 +15,7 @@
 //! | `read.rs`, `read_backend.rs`, `read_plugin.rs` | the keys: types, ranges, defaults, checks across keys |
 //! | `section.rs` | fetching one typed value out of a TOML table |
 //! | `units.rs` | `"10s"`, `"64MB"` |
-//! | `keys.rs`, `pgpool.rs` | known names; what to say about unknown ones |
+//! | `keys.rs`, `pgpool.rs` | known names; what to say about unknown ones; Pgpool-II's parameters |
 //! | `syntax.rs` | mistakes of TOML itself |
 //! | `errors.rs` | mistakes with positions |
 //! | `difference.rs` | what a reload changes |
@@ -28,7 +28,7 @@ mod difference;
 mod errors;
 mod keys;
 mod model;
-mod pgpool;
+pub mod pgpool;
 mod read;
 mod read_backend;
 mod read_plugin;
@@ -46,6 +46,7 @@ use toml::de::DeTable;
 pub use difference::Difference;
 pub use errors::{ConfigError, ConfigErrors, Position};
 pub use model::*;
+pub(crate) use units::{show_duration, show_size};
 
 use errors::Problems;
 

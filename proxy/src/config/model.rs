@@ -69,18 +69,31 @@ pub struct Config {
     /// Standbys further behind than this many bytes are not read from.
     /// `None`: lag does not matter.
     pub delay_threshold: Option<u64>,
+    /// The same in time. Where it is set, `delay_threshold` does not count.
+    pub delay_threshold_by_time: Option<Duration>,
+    pub log_standby_delay: LogStandbyDelay,
+    /// A command that says how far behind the standbys are, in place of
+    /// asking the servers. `None`: they are asked.
+    pub replication_delay_source_cmd: Option<String>,
+    /// Most time for that command. Never zero.
+    pub replication_delay_source_timeout: Duration,
 
     // Caches.
     /// Catalog facts kept, in entries.
     pub relcache_size: usize,
     /// Catalog facts are looked up anew after this long. `None`: kept until DDL.
     pub relcache_expire: Option<Duration>,
+    pub relcache_query_target: RelcacheQueryTarget,
     /// Bytes for the verdicts on statements.
     pub statement_cache_size: usize,
 
     // Who may come in.
     /// TLS for clients. `None`: `ssl = false`.
     pub ssl: Option<ListenTls>,
+    /// Off: `hba` does not count, and clients log in as with Pgpool-II
+    /// without `pool_hba.conf`: where the server lets the proxy in without a
+    /// password they need none, else the one that the users' secrets know.
+    pub enable_pool_hba: bool,
     /// Lines of `pg_hba.conf`, not yet parsed.
     pub hba: Vec<HbaLine>,
     /// A file of users and secrets, in addition to `users`.
@@ -91,6 +104,10 @@ pub struct Config {
     // Log.
     pub log_min_messages: LogLevel,
     pub log_format: LogFormat,
+    /// Tell the client, by a NOTICE, which server each statement was sent to.
+    pub notice_per_node_statement: bool,
+    /// Log which server each statement was sent to.
+    pub log_per_node_statement: bool,
 
     pub plugins: Plugins,
 }
@@ -100,6 +117,10 @@ pub struct Config {
 pub enum ClusteringMode {
     /// PostgreSQL does: one primary, the others follow it.
     StreamingReplication,
+    /// PostgreSQL does, for some tables: routed as in streaming replication,
+    /// but lag is not looked at and no server is asked for its role. The
+    /// primary is the one with `ALWAYS_PRIMARY`, else the first that is up.
+    LogicalReplication,
     /// Nobody: everything goes to the first server that is up.
     Raw,
 }
@@ -185,6 +206,24 @@ impl PartialEq for HbaLine {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
     }
+}
+
+/// `log_standby_delay`: when a standby's lag is written to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogStandbyDelay {
+    None,
+    /// When it is above the threshold.
+    IfOverThreshold,
+    /// Each time that it is looked up.
+    Always,
+}
+
+/// `relcache_query_target`: whom catalog facts are looked up from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelcacheQueryTarget {
+    Primary,
+    /// The server that the session's reads go to.
+    LoadBalanceNode,
 }
 
 /// `log_min_messages`, in PostgreSQL's names, from chatty to silent.

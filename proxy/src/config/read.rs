@@ -8,7 +8,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::errors::Problems;
 use super::keys::{self, Kind};
-use super::model::{ClusteringMode, Config, HbaLine, ListenTls, LogFormat, LogLevel, PoolMode, Secret};
+use super::model::{
+    ClusteringMode, Config, HbaLine, ListenTls, LogFormat, LogLevel, LogStandbyDelay, PoolMode,
+    RelcacheQueryTarget, Secret,
+};
 use super::section::{Section, in_folder_of, type_of};
 use super::units::Bare::{Milliseconds, Seconds};
 use super::{read_backend, read_plugin};
@@ -51,25 +54,28 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         sr_check_database: top.text("sr_check_database", "postgres").unwrap_or("postgres").to_owned(),
         health_check_period: top.period("health_check_period", secs(1), Seconds),
         delay_threshold: unless_zero(top.size("delay_threshold", 0, 0..=1 << 50)),
+        delay_threshold_by_time: top.limit("delay_threshold_by_time", None, Milliseconds),
+        log_standby_delay: log_standby_delay(&top),
+        replication_delay_source_cmd: top.text("replication_delay_source_cmd", "…").map(str::to_owned),
+        replication_delay_source_timeout: top.period("replication_delay_source_timeout", secs(10), Seconds),
 
         // Pgpool-II's 256 entries are those of one child process; Waypool has
         // one cache for all sessions.
         relcache_size: top.integer("relcache_size", 4096, 1..=10_000_000),
         relcache_expire: top.limit("relcache_expire", None, Seconds),
+        relcache_query_target: relcache_query_target(&top),
         statement_cache_size: top.size("statement_cache_size", 16 << 20, 1 << 20..=64 << 30) as usize,
 
         ssl: ssl(&top, source),
+        enable_pool_hba: top.boolean("enable_pool_hba", true),
         hba: hba(&top),
         auth_file: top.file("auth_file", "pool_passwd", source),
         users: users(&top),
 
         log_min_messages: log_min_messages(&top),
-        log_format: top.choice(
-            "log_format",
-            LogFormat::Auto,
-            &[("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)],
-            &[],
-        ),
+        log_format: log_format(&top),
+        notice_per_node_statement: top.boolean("notice_per_node_statement", false),
+        log_per_node_statement: top.boolean("log_per_node_statement", false),
 
         plugins: read_plugin::plugins(&top, source),
     };
@@ -87,13 +93,22 @@ fn check_together(top: &Section<'_>, config: &Config) {
              could connect: write listen_addresses = [\"localhost\"]",
         );
     }
-    let asks_for_roles = config.backend_clustering_mode == ClusteringMode::StreamingReplication;
-    if asks_for_roles && config.sr_check_user.is_empty() {
+    let needs_a_user = match config.backend_clustering_mode {
+        ClusteringMode::StreamingReplication => {
+            Some("streaming_replication needs it to find the primary and measure lag")
+        }
+        ClusteringMode::LogicalReplication => {
+            Some("logical_replication needs it to look up what functions and tables are")
+        }
+        ClusteringMode::Raw => None,
+    };
+    if let (Some(why), true) = (needs_a_user, config.sr_check_user.is_empty()) {
         top.complain(
             "sr_check_user",
-            "sr_check_user is missing: streaming_replication needs it to find the primary and \
-             measure lag. Write sr_check_user = \"…\", a PostgreSQL role with pg_monitor, or \
-             backend_clustering_mode = \"raw\"",
+            format!(
+                "sr_check_user is missing: {why}. Write sr_check_user = \"…\", a PostgreSQL role \
+                 with pg_monitor, or backend_clustering_mode = \"raw\""
+            ),
         );
     }
 }
@@ -140,9 +155,35 @@ fn backend_clustering_mode(top: &Section<'_>) -> ClusteringMode {
     top.choice(
         "backend_clustering_mode",
         ClusteringMode::StreamingReplication,
-        &[("streaming_replication", ClusteringMode::StreamingReplication), ("raw", ClusteringMode::Raw)],
-        &["native_replication", "logical_replication", "snapshot_isolation", "slony"],
+        &[
+            ("streaming_replication", ClusteringMode::StreamingReplication),
+            ("logical_replication", ClusteringMode::LogicalReplication),
+            ("raw", ClusteringMode::Raw),
+        ],
+        &["native_replication", "snapshot_isolation", "slony"],
     )
+}
+
+fn log_standby_delay(top: &Section<'_>) -> LogStandbyDelay {
+    let words = [
+        ("if_over_threshold", LogStandbyDelay::IfOverThreshold),
+        ("none", LogStandbyDelay::None),
+        ("always", LogStandbyDelay::Always),
+    ];
+    top.choice("log_standby_delay", LogStandbyDelay::IfOverThreshold, &words, &[])
+}
+
+fn relcache_query_target(top: &Section<'_>) -> RelcacheQueryTarget {
+    let words = [
+        ("primary", RelcacheQueryTarget::Primary),
+        ("load_balance_node", RelcacheQueryTarget::LoadBalanceNode),
+    ];
+    top.choice("relcache_query_target", RelcacheQueryTarget::Primary, &words, &[])
+}
+
+fn log_format(top: &Section<'_>) -> LogFormat {
+    let words = [("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)];
+    top.choice("log_format", LogFormat::Auto, &words, &[])
 }
 
 fn pool_mode(top: &Section<'_>) -> PoolMode {

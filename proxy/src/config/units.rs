@@ -48,13 +48,13 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// As a person would write it: `10s`, `2min`.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let micros = duration.as_micros() as u64;
     show(micros, &TIME, "0s")
 }
 
 /// As a person would write it: `64MB`.
-pub(super) fn show_size(bytes: u64) -> String {
+pub(crate) fn show_size(bytes: u64) -> String {
     show(bytes, &SIZE, "0B")
 }
 

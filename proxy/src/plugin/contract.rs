@@ -130,8 +130,10 @@ pub struct Verdict {
     /// The setting, prepared statement or savepoint, by `kind`.
     #[component(name = "name")]
     pub name: Option<String>,
-    #[component(name = "tables")]
-    pub tables: Vec<String>,
+    #[component(name = "reads")]
+    pub reads: Vec<String>,
+    #[component(name = "writes")]
+    pub writes: Vec<String>,
     #[component(name = "functions")]
     pub functions: Vec<String>,
     /// For people.
@@ -149,7 +151,8 @@ impl Verdict {
             servers: Servers::Primary,
             effects: Effects::WRITES,
             name: None,
-            tables: Vec::new(),
+            reads: Vec::new(),
+            writes: Vec::new(),
             functions: Vec::new(),
             reason: reason.into(),
         }
@@ -176,9 +179,12 @@ pub struct Node {
     pub id: u32,
     #[component(name = "role")]
     pub role: NodeRole,
-    /// Accepts connections and is close enough to the primary to be read.
+    /// Accepts connections.
     #[component(name = "usable")]
     pub usable: bool,
+    /// Further behind the primary than `delay_threshold` allows.
+    #[component(name = "delayed")]
+    pub delayed: bool,
     /// Only its ratio to the others counts.
     #[component(name = "weight")]
     pub weight: f64,
@@ -212,6 +218,37 @@ pub struct SessionInfo {
     pub application_name: String,
 }
 
+/// Whose commits a session's reads on a standby must have seen.
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[component(enum)]
+#[repr(u8)]
+pub enum ReadAfter {
+    #[default]
+    #[component(name = "nothing")]
+    Nothing,
+    #[component(name = "session")]
+    Session,
+    #[component(name = "user")]
+    User,
+}
+
+/// How a session is treated from its beginning on.
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[component(record)]
+pub struct SessionPlan {
+    /// Not checked: it may be an id that no server has.
+    #[component(name = "home")]
+    pub home: u32,
+    /// The first `session_memory`.
+    #[component(name = "memory")]
+    pub memory: u32,
+    #[component(name = "read-after")]
+    pub read_after: ReadAfter,
+    /// How long a read waits for a standby before it goes to the primary.
+    #[component(name = "wait-millis")]
+    pub wait_millis: u32,
+}
+
 /// What a balancer is told about a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement {
@@ -228,7 +265,7 @@ pub struct SessionState {
     pub transaction_memory: u32,
     /// As answered for the last statement; zero when the session begins.
     pub session_memory: u32,
-    /// The answer of `session_start`.
+    /// As `session_start` answered.
     pub home: u32,
     /// Uniform, and new for each statement.
     pub random: u64,
@@ -250,6 +287,9 @@ pub struct Decision {
     /// Kept until the session ends.
     #[component(name = "session-memory")]
     pub session_memory: u32,
+    /// Call `ended` when the statement, or its transaction, is over.
+    #[component(name = "tell-end")]
+    pub tell_end: bool,
 }
 
 #[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]

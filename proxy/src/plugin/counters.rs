@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::Fault;
+use super::store::Store;
 
 /// A plugin names its counters itself: this many are kept.
 const MAX_OWN_COUNTERS: usize = 100;
@@ -22,13 +23,14 @@ impl CallCounter {
     }
 }
 
-/// Counters of a plugin, which outlive its generations.
+/// Counters of a plugin, and its store: they outlive its generations.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     calls: Mutex<Vec<Arc<CallCounter>>>,
     faults: [AtomicU64; 5],
     overruled: AtomicU64,
     own: Mutex<BTreeMap<String, u64>>,
+    pub store: Store,
 }
 
 /// Counters at a moment.

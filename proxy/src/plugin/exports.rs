@@ -4,8 +4,8 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Func, Instan
 use wasmtime::{AsContextMut, Store};
 
 use super::contract::{
-    Decision, Effects, Kind, Node, NodeRole, Plan, Servers, SessionInfo, SessionState, Statement,
-    Transaction, VERSION, Verdict,
+    Decision, Effects, Kind, Node, NodeRole, Plan, Servers, SessionInfo, SessionPlan, SessionState,
+    Statement, Transaction, VERSION, Verdict,
 };
 use super::guest::Guest;
 use super::source::Role;
@@ -110,10 +110,12 @@ type RouteParams = (Kind, Servers, Effects, Transaction, u32, u32, u32, u64);
 pub(super) struct Balancer {
     /// Of a list of nodes to nothing; untyped like [`Classifier`]'s.
     topology: Func,
-    /// Of [`SessionInfo`] and a random number to a node; untyped likewise.
+    /// Of [`SessionInfo`] and a random number to a [`SessionPlan`]; untyped likewise.
     session_start: Func,
     /// Called for every statement.
     route: TypedFunc<RouteParams, (Decision,)>,
+    ended: TypedFunc<(bool,), ()>,
+    explain: TypedFunc<(), (String,)>,
 }
 
 impl Balancer {
@@ -128,10 +130,10 @@ impl Balancer {
         store: impl AsContextMut<Data = Guest>,
         session: &SessionInfo,
         random: u64,
-    ) -> wasmtime::Result<u32> {
+    ) -> wasmtime::Result<SessionPlan> {
         // SAFETY: `bind` checked these types; only the lifetime differs.
         let session_start =
-            unsafe { TypedFunc::<(&SessionInfo, u64), (u32,)>::new_unchecked(self.session_start) };
+            unsafe { TypedFunc::<(&SessionInfo, u64), (SessionPlan,)>::new_unchecked(self.session_start) };
         Ok(session_start.call(store, (session, random))?.0)
     }
 
@@ -154,6 +156,14 @@ impl Balancer {
         );
         Ok(self.route.call(store, params)?.0)
     }
+
+    pub fn ended(&self, store: impl AsContextMut<Data = Guest>, success: bool) -> wasmtime::Result<()> {
+        self.ended.call(store, (success,))
+    }
+
+    pub fn explain(&self, store: impl AsContextMut<Data = Guest>) -> wasmtime::Result<String> {
+        Ok(self.explain.call(store, ())?.0)
+    }
 }
 
 impl Exports for Balancer {
@@ -162,16 +172,27 @@ impl Exports for Balancer {
     fn bind(store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self> {
         let own = interface(store, instance, &Self::ROLE.interface())?;
         let topology = function::<(&[Node],), ()>(store, instance, &own, "topology")?;
-        let session_start = function::<(&SessionInfo, u64), (u32,)>(store, instance, &own, "session-start")?;
+        let session_start =
+            function::<(&SessionInfo, u64), (SessionPlan,)>(store, instance, &own, "session-start")?;
         Ok(Balancer {
             topology: *topology.func(),
             session_start: *session_start.func(),
             route: function(store, instance, &own, "route")?,
+            ended: function(store, instance, &own, "ended")?,
+            explain: function(store, instance, &own, "explain")?,
         })
     }
 
     fn probe(&self, store: &mut Store<Guest>) -> wasmtime::Result<()> {
-        let node = |id, role| Node { id, role, usable: true, weight: 1.0, lag_bytes: 0, lag_micros: 0 };
+        let node = |id, role| Node {
+            id,
+            role,
+            usable: true,
+            delayed: false,
+            weight: 1.0,
+            lag_bytes: 0,
+            lag_micros: 0,
+        };
         let session = SessionInfo {
             database: "postgres".to_owned(),
             user: "postgres".to_owned(),
@@ -188,8 +209,9 @@ impl Exports for Balancer {
         // Alone first: a cluster may have lost all its standbys.
         self.topology(&mut *store, &[node(0, NodeRole::Primary)])?;
         self.topology(&mut *store, &[node(0, NodeRole::Primary), node(1, NodeRole::Standby)])?;
-        let home = self.session_start(&mut *store, &session, 0)?;
-        self.route(store, statement, state(home)).map(drop)
+        let plan = self.session_start(&mut *store, &session, 0)?;
+        self.route(&mut *store, statement, state(plan.home))?;
+        self.explain(store).map(drop)
     }
 }
 

@@ -10,6 +10,9 @@ pub trait FactSource {
     /// any schema.
     fn function_fact(&self, schema: Option<&str>, name: &str) -> FunctionFact;
 
+    /// The most volatile function behind the operators of this name.
+    fn operator_fact(&self, name: &str) -> FunctionFact;
+
     /// What the relations of this name are, taken together; without a schema,
     /// in any schema.
     fn relation_fact(&self, schema: Option<&str>, name: &str) -> RelationFact;
@@ -24,6 +27,10 @@ impl FactSource for NoFacts {
         FunctionFact::Unknown
     }
 
+    fn operator_fact(&self, _name: &str) -> FunctionFact {
+        FunctionFact::Unknown
+    }
+
     fn relation_fact(&self, _schema: Option<&str>, _name: &str) -> RelationFact {
         RelationFact::Unknown
     }
@@ -33,5 +40,6 @@ impl FactSource for NoFacts {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FactKey {
     Function { schema: Option<String>, name: String },
+    Operator { name: String },
     Relation { schema: Option<String>, name: String },
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use wasmtime::component::Linker;
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut};
 
-use super::contract::{FunctionFact, Level, RelationFact, VERSION};
+use super::contract::{FunctionFact, Level, RelationFact, VERSION, Verdict};
 use super::facts::{FactKey, FactSource};
 use super::generation::Plugin;
+use super::setting::Setting;
 
 /// Longer log lines of a plugin are cut.
 const MAX_LOG_BYTES: usize = 8 * 1024;
@@ -23,6 +24,8 @@ pub(super) struct Guest {
     pub memory: Memory,
     /// Lent for one call; see [`lend_facts`].
     facts: Option<NonNull<dyn FactSource>>,
+    /// Lent for one call; see [`lend_setting`].
+    setting: Option<NonNull<Setting<'static>>>,
     /// What was asked in this call and not known.
     pub missing: Vec<FactKey>,
     /// The last error that the plugin logged in this call: a panic's message.
@@ -32,13 +35,18 @@ pub(super) struct Guest {
 impl Guest {
     pub fn new(plugin: Arc<Plugin>) -> Self {
         let memory = Memory { limit: plugin.memory_limit, used: 0, refused: false };
-        Guest { plugin, memory, facts: None, missing: Vec::new(), last_words: None }
+        Guest { plugin, memory, facts: None, setting: None, missing: Vec::new(), last_words: None }
     }
 
     fn facts(&self) -> Option<&dyn FactSource> {
         // SAFETY: the pointer was made from a reference by `lend_facts`, which
         // takes it away again before that reference's life ends.
         self.facts.map(|facts| unsafe { facts.as_ref() })
+    }
+
+    fn setting(&self) -> Option<Setting<'_>> {
+        // SAFETY: as for `facts`; the lifetime shrinks to that of this borrow.
+        self.setting.map(|setting| unsafe { *setting.as_ref() })
     }
 
     fn note_missing(&mut self, key: FactKey) {
@@ -71,6 +79,28 @@ pub(super) fn lend_facts<R>(
     // `facts` is still borrowed.
     let pointer: NonNull<dyn FactSource> = unsafe { std::mem::transmute(pointer) };
     store.data_mut().facts = Some(pointer);
+    call(Lent(store).0)
+}
+
+/// Runs `call` with this setting within the plugin's reach, as [`lend_facts`]
+/// does with facts.
+#[inline]
+pub(super) fn lend_setting<R>(
+    store: &mut Store<Guest>,
+    setting: &Setting<'_>,
+    call: impl FnOnce(&mut Store<Guest>) -> R,
+) -> R {
+    struct Lent<'s>(&'s mut Store<Guest>);
+    impl Drop for Lent<'_> {
+        fn drop(&mut self) {
+            self.0.data_mut().setting = None;
+        }
+    }
+
+    let pointer: NonNull<Setting<'_>> = NonNull::from(setting);
+    // Only the lifetime changes; `Lent` removes the pointer while `setting` is
+    // still borrowed, and `Guest::setting` gives it its borrow back.
+    store.data_mut().setting = Some(pointer.cast());
     call(Lent(store).0)
 }
 
@@ -129,10 +159,60 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     host.func_wrap("find-function", |store: StoreContextMut<'_, Guest>, name| {
         Ok((find_function(store, name),))
     })?;
+    host.func_wrap("find-operator", |store: StoreContextMut<'_, Guest>, (name,): (String,)| {
+        Ok((find_operator(store, name),))
+    })?;
     host.func_wrap("find-relation", |store: StoreContextMut<'_, Guest>, name| {
         Ok((find_relation(store, name),))
     })?;
+    link_session(&mut linker)?;
+    link_store(&mut linker)?;
     Ok(linker)
+}
+
+/// The interface waypool:plugin/session.
+fn link_session(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    type Caller<'c> = StoreContextMut<'c, Guest>;
+    let mut session = linker.instance(&format!("waypool:plugin/session@{VERSION}"))?;
+    session.func_wrap("database", |store: Caller<'_>, ()| {
+        Ok((store.data().setting().map_or_else(String::new, |setting| setting.database.to_owned()),))
+    })?;
+    session.func_wrap("reads", |store: Caller<'_>, ()| {
+        Ok((of_verdict(store.data(), |verdict| verdict.reads.clone()),))
+    })?;
+    session.func_wrap("writes", |store: Caller<'_>, ()| {
+        Ok((of_verdict(store.data(), |verdict| verdict.writes.clone()),))
+    })?;
+    session.func_wrap("functions", |store: Caller<'_>, ()| {
+        Ok((of_verdict(store.data(), |verdict| verdict.functions.clone()),))
+    })?;
+    session.func_wrap("remember", |store: Caller<'_>, (word,): (String,)| {
+        if let Some(setting) = store.data().setting() {
+            setting.words.add(word);
+        }
+        Ok(())
+    })?;
+    session.func_wrap("remembered", |store: Caller<'_>, ()| {
+        Ok((store.data().setting().map(|setting| setting.words.all()).unwrap_or_default(),))
+    })
+}
+
+fn of_verdict(guest: &Guest, list: impl Fn(&Verdict) -> Vec<String>) -> Vec<String> {
+    guest.setting().and_then(|setting| setting.verdict).map(list).unwrap_or_default()
+}
+
+/// The interface waypool:plugin/store.
+fn link_store(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    let mut values = linker.instance(&format!("waypool:plugin/store@{VERSION}"))?;
+    values.func_wrap("get", |store: StoreContextMut<'_, Guest>, (key,): (String,)| {
+        Ok((store.data().plugin.counters.store.get(&key),))
+    })?;
+    values.func_wrap(
+        "set",
+        |store: StoreContextMut<'_, Guest>, (key, value, millis): (String, u64, Option<u64>)| {
+            Ok((store.data().plugin.counters.store.set(key, value, millis),))
+        },
+    )
 }
 
 /// Schema and name.
@@ -146,6 +226,18 @@ fn find_function(mut store: StoreContextMut<'_, Guest>, (schema, name): Name) ->
     };
     if fact == FunctionFact::Unknown {
         guest.note_missing(FactKey::Function { schema, name });
+    }
+    fact
+}
+
+fn find_operator(mut store: StoreContextMut<'_, Guest>, name: String) -> FunctionFact {
+    let guest = store.data_mut();
+    let fact = match guest.facts() {
+        Some(facts) => facts.operator_fact(&name),
+        None => FunctionFact::Unknown,
+    };
+    if fact == FunctionFact::Unknown {
+        guest.note_missing(FactKey::Operator { name });
     }
     fact
 }

@@ -10,6 +10,7 @@ use super::exports::{self, Exports};
 use super::facts::FactSource;
 use super::generation::Plugin;
 use super::guest::{self, Guest};
+use super::setting::Setting;
 use super::ticker;
 
 /// `init` and the probe are not in the way of a statement that is waiting, or
@@ -88,6 +89,16 @@ impl<X: Exports> Instance<X> {
         guest.missing.clear();
         guest.last_words = None;
         self.call(|exports, store| guest::lend_facts(store, facts, |store| call(exports, store)))
+    }
+
+    /// Like [`Instance::call`], about a session.
+    #[inline]
+    pub fn call_with_setting<R>(
+        &mut self,
+        setting: &Setting<'_>,
+        call: impl FnOnce(&X, &mut Store<Guest>) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        self.call(|exports, store| guest::lend_setting(store, setting, |store| call(exports, store)))
     }
 
     /// What the last call asked for and the facts did not have.

@@ -29,7 +29,9 @@ mod guest;
 mod host;
 mod instance;
 mod load;
+mod setting;
 mod source;
+mod store;
 mod ticker;
 mod worker;
 
@@ -38,6 +40,7 @@ pub use error::{CallError, Fault, PluginError};
 pub use facts::{FactKey, FactSource, NoFacts};
 pub use generation::{Change, PluginInfo};
 pub use host::{Options, PluginHost};
+pub use setting::{Setting, Words};
 pub use source::{OnError, Origin, PluginSource, Role};
 pub use worker::{Classified, PluginWorker, Rewritten};
 

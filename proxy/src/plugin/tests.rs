@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::contract::{
-    Effects, FunctionFact, Kind, Node, NodeRole, RelationFact, RelationFacts, Servers, SessionState,
-    Statement, Transaction, Volatility,
+    Decision, Effects, FunctionFact, Kind, Node, NodeRole, RelationFact, RelationFacts, Servers,
+    SessionState, Statement, Transaction, Volatility,
 };
 use super::*;
 
@@ -67,7 +67,15 @@ fn nodes(count: u32) -> Vec<Node> {
     let role = |id| {
         if id == 0 { NodeRole::Primary } else { NodeRole::Standby }
     };
-    let node = |id| Node { id, role: role(id), usable: true, weight: 1.0, lag_bytes: 7, lag_micros: 0 };
+    let node = |id| Node {
+        id,
+        role: role(id),
+        usable: true,
+        delayed: false,
+        weight: 1.0,
+        lag_bytes: 7,
+        lag_micros: 0,
+    };
     (0..count).map(node).collect()
 }
 
@@ -78,11 +86,21 @@ fn state(random: u64) -> SessionState {
     SessionState { transaction: Transaction::Open, transaction_memory: 0, session_memory: 0, home: 5, random }
 }
 
+/// Routes in a session that has nothing to tell.
+fn route(worker: &mut PluginWorker, random: u64) -> Result<Decision, CallError> {
+    let setting = Setting { database: "db", verdict: None, words: &Words::default() };
+    worker.route(READ, state(random), &setting)
+}
+
 struct Known;
 
 impl FactSource for Known {
     fn function_fact(&self, _: Option<&str>, _: &str) -> FunctionFact {
         FunctionFact::Found(Volatility::Stable)
+    }
+
+    fn operator_fact(&self, _: &str) -> FunctionFact {
+        FunctionFact::Found(Volatility::Volatile)
     }
 
     fn relation_fact(&self, _: Option<&str>, _: &str) -> RelationFact {

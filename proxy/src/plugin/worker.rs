@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::Store;
 
-use super::contract::{Decision, Node, Plan, SessionInfo, SessionState, Statement, Verdict};
+use super::contract::{Decision, Node, Plan, SessionInfo, SessionPlan, SessionState, Statement, Verdict};
 use super::counters::CallCounter;
 use super::error::CallError;
 use super::exports::{Balancer, Classifier, Exports, Rewriter};
@@ -13,6 +13,7 @@ use super::generation::{Generation, Plugin};
 use super::guest::Guest;
 use super::host::PluginHost;
 use super::instance::Instance;
+use super::setting::Setting;
 use super::source::Role;
 
 /// A classifier's answer.
@@ -122,31 +123,56 @@ impl PluginWorker {
         if !self.balancer.is_alive() {
             return Ok(());
         }
-        self.call_balancer(|balancer, store| balancer.topology(store, nodes))
+        self.balancer.run(
+            &self.host,
+            |_, _| Ok(()),
+            |instance| instance.call(|balancer, store| balancer.topology(store, nodes)),
+        )
     }
 
-    /// The server that a new session's reads go to. Not checked: it may be an
-    /// id that no server has.
-    pub fn session_start(&mut self, session: &SessionInfo, random: u64) -> Result<u32, CallError> {
+    /// How a new session is treated.
+    pub fn session_start(
+        &mut self,
+        session: &SessionInfo,
+        random: u64,
+        setting: &Setting,
+    ) -> Result<SessionPlan, CallError> {
         self.follow_swaps();
-        self.call_balancer(|balancer, store| balancer.session_start(store, session, random))
+        self.call_balancer(setting, |balancer, store| balancer.session_start(store, session, random))
     }
 
     /// Where one statement goes. Called for every statement.
     #[inline]
-    pub fn route(&mut self, statement: Statement, state: SessionState) -> Result<Decision, CallError> {
+    pub fn route(
+        &mut self,
+        statement: Statement,
+        state: SessionState,
+        setting: &Setting,
+    ) -> Result<Decision, CallError> {
         self.follow_swaps();
-        self.call_balancer(|balancer, store| balancer.route(store, statement, state))
+        self.call_balancer(setting, |balancer, store| balancer.route(store, statement, state))
+    }
+
+    /// A decision asked to be told.
+    pub fn ended(&mut self, success: bool, setting: &Setting) -> Result<(), CallError> {
+        self.follow_swaps();
+        self.call_balancer(setting, |balancer, store| balancer.ended(store, success))
+    }
+
+    /// Why the last route is as it is, for people.
+    pub fn explain(&mut self, setting: &Setting) -> Result<String, CallError> {
+        self.call_balancer(setting, |balancer, store| balancer.explain(store))
     }
 
     #[inline]
     fn call_balancer<R>(
         &mut self,
+        setting: &Setting,
         call: impl FnOnce(&Balancer, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
         let nodes = &self.topology.nodes;
         let tell = |balancer: &Balancer, store: &mut Store<Guest>| balancer.topology(store, nodes);
-        self.balancer.run(&self.host, tell, |instance| instance.call(call))
+        self.balancer.run(&self.host, tell, |instance| instance.call_with_setting(setting, call))
     }
 
     /// Takes over what has been swapped since the last call.

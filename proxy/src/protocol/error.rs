@@ -57,26 +57,30 @@ impl PgError {
 
     /// Appends the ErrorResponse to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
-        backend::message(out, b'E', |body| {
-            let mut field = |code: u8, text: &str| {
-                body.push(code);
-                // A NUL would end the field early and leave the rest as garbage.
-                body.extend(text.bytes().filter(|&b| b != 0));
-                body.push(0);
-            };
-            field(b'S', self.severity.word());
-            field(b'V', self.severity.word());
-            field(b'C', &self.sqlstate);
-            field(b'M', &self.message);
-            if let Some(detail) = &self.detail {
-                field(b'D', detail);
-            }
-            if let Some(hint) = &self.hint {
-                field(b'H', hint);
-            }
-            body.push(0);
-        });
+        let severity = self.severity.word();
+        let optional = [(b'D', &self.detail), (b'H', &self.hint)];
+        let optional = optional.iter().filter_map(|(code, text)| Some((*code, text.as_deref()?)));
+        let always =
+            [(b'S', severity), (b'V', severity), (b'C', &*self.sqlstate), (b'M', self.message.as_str())];
+        fields(out, b'E', always.into_iter().chain(optional));
     }
+}
+
+/// Appends a NoticeResponse to `out`.
+pub fn notice(out: &mut Vec<u8>, sqlstate: &str, message: &str) {
+    fields(out, b'N', [(b'S', "NOTICE"), (b'V', "NOTICE"), (b'C', sqlstate), (b'M', message)].into_iter());
+}
+
+fn fields<'a>(out: &mut Vec<u8>, tag: u8, fields: impl Iterator<Item = (u8, &'a str)>) {
+    backend::message(out, tag, |body| {
+        for (code, text) in fields {
+            body.push(code);
+            // A NUL would end the field early and leave the rest as garbage.
+            body.extend(text.bytes().filter(|&b| b != 0));
+            body.push(0);
+        }
+        body.push(0);
+    });
 }
 
 /// What the proxy reads of a server's ErrorResponse.

@@ -17,10 +17,18 @@ struct Cycle {
     extended: bool,
     /// Its Query or Sync has been sent.
     closed: bool,
+    /// The proxy itself reads the rows.
+    asks: bool,
     /// Its ReadyForQuery is dropped even if its answers are relayed.
     ready_unseen: bool,
     /// Answers to Parse and Close still to come.
     acks: usize,
+}
+
+impl Cycle {
+    fn query() -> Self {
+        Cycle { relay: true, extended: false, closed: true, asks: false, ready_unseen: false, acks: 0 }
+    }
 }
 
 /// The answer to a Parse or Close, and what must be undone if it never comes.
@@ -56,6 +64,8 @@ pub enum Event {
     Parameter,
     /// The server waits for COPY data.
     CopyIn,
+    /// A row for the proxy itself.
+    Row,
 }
 
 /// What to do with the head of the bytes read.
@@ -93,6 +103,11 @@ impl<U> Replies<U> {
         self.cycles.is_empty() && self.rest == 0
     }
 
+    /// The client waits for an answer.
+    pub fn owes_client(&self) -> bool {
+        self.cycles.iter().any(|cycle| cycle.relay)
+    }
+
     /// Part of a frame has been handled and the rest has not come yet.
     pub fn is_mid_frame(&self) -> bool {
         self.rest > 0
@@ -115,19 +130,18 @@ impl<U> Replies<U> {
 
     /// A Query or FunctionCall was sent.
     pub fn query(&mut self, relay: bool) {
-        self.cycles.push_back(Cycle { relay, extended: false, closed: true, ready_unseen: false, acks: 0 });
+        self.cycles.push_back(Cycle { relay, ..Cycle::query() });
+    }
+
+    /// A Query of ours was sent, and we want its rows.
+    pub fn ask(&mut self) {
+        self.cycles.push_back(Cycle { relay: false, asks: true, ..Cycle::query() });
     }
 
     /// A message of the extended protocol was, or will be, sent.
     pub fn extended(&mut self, relay: bool) {
         if !self.is_open() {
-            self.cycles.push_back(Cycle {
-                relay,
-                extended: true,
-                closed: false,
-                ready_unseen: false,
-                acks: 0,
-            });
+            self.cycles.push_back(Cycle { relay, extended: true, closed: false, ..Cycle::query() });
         }
     }
 
@@ -215,6 +229,15 @@ impl<U> Replies<U> {
                         relay_end = at;
                     }
                     scan.event = Some((event, frame.len));
+                    break;
+                }
+                b'D' if self.cycles.front().is_some_and(|cycle| cycle.asks) => {
+                    if whole {
+                        at += frame.len;
+                        scan.event = Some((Event::Row, frame.len));
+                    } else {
+                        scan.wants = Some(frame.len);
+                    }
                     break;
                 }
                 b'1' | b'3' => {

@@ -4,9 +4,10 @@
 //! first asks for it; kept for `relcache_expire`; and forgotten when DDL
 //! passes through the proxy.
 
+use super::catalog::{self, Fact};
 use crate::auth::server::Credentials;
 use crate::cluster::{Backend, Cluster};
-use crate::plugin::contract::{FunctionFact, RelationFact, RelationFacts, Volatility};
+use crate::plugin::contract::{FunctionFact, RelationFact, RelationFacts};
 use crate::plugin::{FactKey, FactSource};
 use crate::pool::{Identity, Pool, ServerConn};
 use std::collections::HashMap;
@@ -52,12 +53,6 @@ pub struct Facts {
 struct Looking {
     conn: Option<ServerConn>,
     failed: Option<Instant>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Fact {
-    Function(FunctionFact),
-    Relation(RelationFact),
 }
 
 impl Facts {
@@ -156,17 +151,17 @@ impl Facts {
             Some(conn) => conn,
             None => self.connect().await?,
         };
-        let rows = match conn.simple_query(&query(wanted)).await {
+        let query = catalog::query(wanted);
+        let rows = match conn.simple_query(&query).await {
             Ok(rows) => rows,
             // It may have ended since the last look-up.
             Err(_) => {
                 conn = self.connect().await?;
-                conn.simple_query(&query(wanted)).await.map_err(|error| error.to_string())?
+                conn.simple_query(&query).await.map_err(|error| error.to_string())?
             }
         };
         *kept = Some(conn);
-        let rows: Vec<Row> = rows.iter().filter_map(|row| Row::read(row)).collect();
-        Ok(wanted.iter().map(|key| ((*key).clone(), Fact::from_rows(key, &rows))).collect())
+        Ok(catalog::facts(wanted, &rows))
     }
 
     /// Closes the connection kept for look-ups, unless one is under way.
@@ -213,100 +208,17 @@ impl FactSource for Facts {
         }
     }
 
+    fn operator_fact(&self, name: &str) -> FunctionFact {
+        match self.get(&FactKey::Operator { name: name.to_owned() }) {
+            Some(Fact::Function(fact)) => fact,
+            _ => FunctionFact::Unknown,
+        }
+    }
+
     fn relation_fact(&self, schema: Option<&str>, name: &str) -> RelationFact {
         match self.get(&FactKey::Relation { schema: schema.map(str::to_owned), name: name.to_owned() }) {
             Some(Fact::Relation(fact)) => fact,
             _ => RelationFact::Unknown,
         }
-    }
-}
-
-fn is_function(key: &FactKey) -> bool {
-    matches!(key, FactKey::Function { .. })
-}
-
-fn name_of(key: &FactKey) -> &str {
-    match key {
-        FactKey::Function { name, .. } | FactKey::Relation { name, .. } => name,
-    }
-}
-
-fn schema_of(key: &FactKey) -> Option<&str> {
-    match key {
-        FactKey::Function { schema, .. } | FactKey::Relation { schema, .. } => schema.as_deref(),
-    }
-}
-
-fn quoted(text: &str) -> String {
-    // E'' so that the meaning does not hang on standard_conforming_strings.
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-}
-
-/// Everything of those names, in any schema: kind, schema, name, what it is.
-fn query(wanted: &[&FactKey]) -> String {
-    let names = |functions: bool| {
-        let names = wanted.iter().filter(|key| is_function(key) == functions);
-        let names: Vec<_> = names.map(|key| quoted(name_of(key))).collect();
-        if names.is_empty() { "NULL".to_owned() } else { names.join(",") }
-    };
-    format!(
-        "SELECT 'f', n.nspname, p.proname, p.provolatile::text FROM pg_catalog.pg_proc p \
-         JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE p.proname IN ({}) \
-         UNION ALL SELECT 'r', n.nspname, c.relname, c.relpersistence::text || c.relkind::text \
-         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relname IN ({})",
-        names(true),
-        names(false)
-    )
-}
-
-struct Row<'a> {
-    is_function: bool,
-    schema: &'a str,
-    name: &'a str,
-    what: &'a str,
-}
-
-impl<'a> Row<'a> {
-    fn read(row: &'a [Option<String>]) -> Option<Self> {
-        let [Some(kind), Some(schema), Some(name), Some(what)] = row else {
-            return None;
-        };
-        Some(Row { is_function: kind == "f", schema, name, what })
-    }
-
-    fn is_meant_by(&self, key: &FactKey) -> bool {
-        self.is_function == is_function(key)
-            && self.name == name_of(key)
-            && schema_of(key).is_none_or(|schema| schema == self.schema)
-    }
-}
-
-impl Fact {
-    fn from_rows(key: &FactKey, rows: &[Row]) -> Fact {
-        let mut found = rows.iter().filter(|row| row.is_meant_by(key)).peekable();
-        let missing = found.peek().is_none();
-        if is_function(key) {
-            let volatility = found.fold(Volatility::Immutable, |worst, row| match (row.what, worst) {
-                ("v", _) | (_, Volatility::Volatile) => Volatility::Volatile,
-                ("s", _) | (_, Volatility::Stable) => Volatility::Stable,
-                _ => Volatility::Immutable,
-            });
-            return Fact::Function(if missing {
-                FunctionFact::Missing
-            } else {
-                FunctionFact::Found(volatility)
-            });
-        }
-        let facts = found.fold(RelationFacts::empty(), |facts, row| {
-            let these = [
-                (row.what.starts_with('t'), RelationFacts::TEMPORARY),
-                (row.what.starts_with('u'), RelationFacts::UNLOGGED),
-                (row.schema == "pg_catalog", RelationFacts::CATALOG),
-                (row.what.ends_with('v'), RelationFacts::VIEW),
-            ];
-            these.into_iter().filter(|(holds, _)| *holds).fold(facts, |facts, (_, fact)| facts | fact)
-        });
-        Fact::Relation(if missing { RelationFact::Missing } else { RelationFact::Found(facts) })
     }
 }

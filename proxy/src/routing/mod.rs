@@ -5,6 +5,7 @@
 //! whether an answer is safe.
 
 pub mod cache;
+mod catalog;
 pub mod edit;
 pub mod facts;
 #[cfg(test)]
@@ -13,13 +14,15 @@ mod tests;
 use crate::cluster::Cluster;
 use crate::config::{self, OnError};
 use crate::plugin::contract::{
-    self, Decision, Depends, Effects, Kind, Node, NodeRole, Plan, Servers, SessionInfo, Transaction, Verdict,
+    self, Decision, Depends, Effects, Kind, Node, NodeRole, Plan, Servers, SessionInfo, SessionPlan,
+    Transaction, Verdict,
 };
-use crate::plugin::{FactKey, PluginHost, PluginWorker, Role};
+use crate::plugin::{FactKey, PluginHost, PluginWorker, Role, Setting, Words};
 use crate::protocol::PgError;
 use arc_swap::ArcSwap;
 use cache::{By, Cache, Key};
 use facts::Facts;
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use waypool_scan::Shape;
@@ -32,7 +35,9 @@ pub const CLASSIFY_LIMIT: usize = 256 * 1024;
 /// A statement as the plugins see it.
 #[derive(Debug)]
 pub struct Classified {
-    pub verdict: Verdict,
+    verdict: Verdict,
+    /// What it is in truth, since a standby refused it.
+    corrected: OnceCell<Verdict>,
     pub plan: Plan,
     /// Of the plugins and of the facts: an entry from before does not hold.
     generation: u64,
@@ -55,6 +60,8 @@ pub struct SessionState {
     pub transaction_memory: u32,
     pub session_memory: u32,
     pub home: u32,
+    /// The balancer wants to be told of the end.
+    pub tell_end: bool,
     /// Of the balancer whose memories these are.
     pub generation: u64,
 }
@@ -154,7 +161,8 @@ impl Router {
             }
         };
         let keep = missing.is_empty() && classified.verdict.depends != Depends::Moment;
-        let classified = Classified { verdict: classified.verdict, plan, generation, epoch };
+        let classified =
+            Classified { verdict: classified.verdict, corrected: OnceCell::new(), plan, generation, epoch };
         Ok(Asked { classified, missing, keep })
     }
 
@@ -166,7 +174,7 @@ impl Router {
 
     fn keep(&mut self, text: &[u8], database: &Database, classified: &Rc<Classified>) {
         let verdict = &classified.verdict;
-        let names = verdict.tables.iter().chain(&verdict.functions);
+        let names = verdict.reads.iter().chain(&verdict.writes).chain(&verdict.functions);
         let cost = names.map(|name| name.len() + 24).sum::<usize>() + verdict.reason.len() + 128;
         // A plan of edits names places in the text, so it holds for this text only.
         let by_shape = verdict.depends == Depends::Shape && matches!(classified.plan, Plan::Keep);
@@ -214,9 +222,10 @@ impl Router {
                     _ => NodeRole::Standby,
                 },
                 usable: backend.is_usable(),
+                delayed: backend.is_delayed(),
                 weight: backend.weight(),
                 lag_bytes: backend.lag(),
-                lag_micros: 0,
+                lag_micros: backend.lag_micros(),
             })
             .collect();
         if let Err(error) = self.plugins.set_topology(now, &nodes) {
@@ -225,12 +234,38 @@ impl Router {
         }
     }
 
-    /// The server which a new session's reads go to.
-    pub fn session_start(&mut self, session: &SessionInfo) -> u32 {
+    /// How a new session is treated: above all the server which its reads go to.
+    pub fn session_start(&mut self, session: &SessionInfo) -> SessionPlan {
         self.tell_topology();
         let random = self.random.u64(..);
         let primary = self.cluster.primary().map_or(0, |primary| primary.id as u32);
-        self.plugins.session_start(session, random).unwrap_or(primary)
+        let words = Words::default();
+        let setting = Setting { database: &session.database, verdict: None, words: &words };
+        let plan = self.plugins.session_start(session, random, &setting);
+        plan.unwrap_or(SessionPlan { home: primary, ..SessionPlan::default() })
+    }
+
+    /// The statement or transaction is over of which the balancer asked to be told.
+    pub fn ended(&mut self, success: bool, database: &str, words: &Words) {
+        let setting = Setting { database, verdict: None, words };
+        if let Err(error) = self.plugins.ended(success, &setting) {
+            tracing::warn!("the balancer could not be told of the end of a transaction: {error}");
+        }
+    }
+
+    /// Where a statement would go now, and the balancer's words about it.
+    pub fn explain(
+        &mut self,
+        verdict: &Verdict,
+        state: SessionState,
+        database: &str,
+        words: &Words,
+    ) -> Result<(Route, String), PgError> {
+        let (route, _) = self.route(verdict, state, database, words)?;
+        let setting = Setting { database, verdict: Some(verdict), words };
+        let why =
+            self.plugins.explain(&setting).map_err(|error| PgError::error("38000", error.to_string()))?;
+        Ok((route, why))
     }
 
     /// Where a statement goes, with the memories as the balancer leaves them.
@@ -238,6 +273,8 @@ impl Router {
         &mut self,
         verdict: &Verdict,
         state: SessionState,
+        database: &str,
+        words: &Words,
     ) -> Result<(Route, SessionState), PgError> {
         let Some(state) = self.current(state) else {
             // The balancer was swapped in the middle of a transaction. The new
@@ -257,7 +294,8 @@ impl Router {
             home: state.home,
             random,
         };
-        let answer = self.plugins.route(statement, told);
+        let setting = Setting { database, verdict: Some(verdict), words };
+        let answer = self.plugins.route(statement, told, &setting);
         let decision = match answer {
             Ok(decision) => decision,
             Err(error) => {
@@ -270,12 +308,14 @@ impl Router {
                     node: state.home,
                     transaction_memory: u32::MAX,
                     session_memory: state.session_memory,
+                    tell_end: false,
                 }
             }
         };
         let state = SessionState {
             transaction_memory: decision.transaction_memory,
             session_memory: decision.session_memory,
+            tell_end: state.tell_end | decision.tell_end,
             ..state
         };
         Ok((self.safe(verdict, &decision), state))
@@ -325,10 +365,31 @@ struct Asked {
 }
 
 fn uncached(verdict: Verdict) -> Classified {
-    Classified { verdict, plan: Plan::Keep, generation: u64::MAX, epoch: u64::MAX }
+    Classified {
+        verdict,
+        corrected: OnceCell::new(),
+        plan: Plan::Keep,
+        generation: u64::MAX,
+        epoch: u64::MAX,
+    }
 }
 
 impl Classified {
+    pub fn verdict(&self) -> &Verdict {
+        self.corrected.get().unwrap_or(&self.verdict)
+    }
+
+    /// A standby refused it, as a write for instance: whoever holds this answer,
+    /// the cache and prepared statements, takes it for a write from now on.
+    pub fn correct(&self) {
+        self.corrected.get_or_init(|| Verdict {
+            servers: Servers::Primary,
+            effects: self.verdict.effects | Effects::WRITES,
+            reason: format!("{}, but a standby refused it", self.verdict.reason),
+            ..self.verdict.clone()
+        });
+    }
+
     /// A statement whose text nobody looked at: too long, or not UTF-8.
     pub fn unseen(reason: &str) -> Rc<Self> {
         Rc::new(uncached(Verdict::conservative(reason)))

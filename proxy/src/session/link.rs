@@ -66,6 +66,12 @@ impl Link {
         self.replies.query(false);
     }
 
+    /// A question of ours; see [`Session::on_position`](super::Session).
+    pub fn ask_unseen(&mut self, sql: &str) {
+        frontend::query(self.push(), sql.as_bytes());
+        self.replies.ask();
+    }
+
     /// It has a transaction open, as far as it has told.
     pub fn in_transaction(&self) -> bool {
         self.conn.status != TransactionStatus::Idle

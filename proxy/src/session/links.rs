@@ -94,14 +94,17 @@ impl Session {
         }
         match route {
             Route::Read(id) if self.may_read(id) && self.try_link(id).await => {
+                // A transaction was looked at when it began.
+                let idle = self.transaction.status == TransactionStatus::Idle;
+                let current = !idle || self.has_replayed(id).await?;
                 // It may have gone while it was waited for.
                 match self.links.get(id) {
-                    Some(_) => Ok(Destination { lead: id, others: 0 }),
-                    None => self.connect_primary().await,
+                    Some(_) if current => Ok(Destination { lead: id, others: 0 }),
+                    _ => self.connect_primary().await,
                 }
             }
             Route::Read(_) | Route::Primary => self.connect_primary().await,
-            Route::All { home } => self.connect_all(home).await,
+            Route::All { home } => self.connect_all(home, kind).await,
         }
     }
 
@@ -117,7 +120,7 @@ impl Session {
         }
     }
 
-    async fn connect_primary(&mut self) -> Result<Destination, LinkError> {
+    pub(super) async fn connect_primary(&mut self) -> Result<Destination, LinkError> {
         let lead = self.primary().ok_or_else(|| LinkError::Statement(no_primary()))?;
         self.link(lead).await?;
         self.drain(bit(lead)).await?;
@@ -125,7 +128,7 @@ impl Session {
     }
 
     /// The primary, the servers already in use, and `home`.
-    async fn connect_all(&mut self, home: Option<usize>) -> Result<Destination, LinkError> {
+    async fn connect_all(&mut self, home: Option<usize>, kind: Kind) -> Result<Destination, LinkError> {
         let Destination { lead, .. } = self.connect_primary().await?;
         if self.transaction.status == TransactionStatus::Idle
             && !self.settings.unrepeatable
@@ -133,6 +136,9 @@ impl Session {
             && home != lead
         {
             self.try_link(home).await;
+        }
+        if self.transaction.status == TransactionStatus::Idle && kind == Kind::Begin {
+            self.leave_behind().await?;
         }
         let others = self.links.which(|_| true) & !bit(lead);
         self.drain(others).await?;

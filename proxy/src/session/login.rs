@@ -2,6 +2,7 @@
 //! startup packet, authentication, and the first server connection.
 
 use super::links::{LinkError, Links};
+use super::positions::Positions;
 use super::{Client, End, Session, extended};
 use crate::auth::client::{self, Step};
 use crate::auth::hba::Peer;
@@ -294,8 +295,9 @@ impl Session {
             application_name: parameter("application_name")
                 .map_or_else(String::new, |(_, value)| value.clone()),
         };
-        let home = worker.router.borrow_mut().session_start(&info);
+        let plan = worker.router.borrow_mut().session_start(&info);
         let generation = worker.proxy.plugins.generation();
+        let last_commit = worker.proxy.last_commit_of(&startup.user);
         let key_len = if startup.minor >= 2 { 32 } else { 4 };
         let mut session = Session {
             client,
@@ -318,16 +320,21 @@ impl Session {
             state: SessionState {
                 transaction: Told::Idle,
                 transaction_memory: 0,
-                session_memory: 0,
-                home,
+                session_memory: plan.memory,
+                home: plan.home,
+                tell_end: false,
                 generation,
             },
+            words: Default::default(),
+            positions: Positions::new(&plan, last_commit),
             sticky: false,
             passing: 0,
             copying: false,
             blocked: false,
             progress: false,
             retry: Vec::new(),
+            reading: Vec::new(),
+            notices: Vec::new(),
             held: Vec::new(),
             batch: Default::default(),
         };

@@ -17,6 +17,8 @@ pub mod extended;
 pub mod link;
 pub mod links;
 pub mod login;
+mod per_node;
+mod positions;
 pub mod prepared;
 pub mod query;
 pub mod relay;
@@ -27,10 +29,11 @@ pub mod transaction;
 
 use crate::auth::server::Credentials;
 use crate::net::{Inbox, Outbox, Stream};
+use crate::plugin::Words;
 use crate::pool::Identity;
 use crate::protocol::backend::TransactionStatus;
 use crate::protocol::{Frame, HEADER_LEN, PgError};
-use crate::routing::{Database, SessionState};
+use crate::routing::{Classified, Database, SessionState};
 use crate::worker::Worker;
 use links::Links;
 use prepared::Prepared;
@@ -42,7 +45,7 @@ use std::task::{Context, Waker};
 use transaction::Transaction;
 
 /// A longer read is not kept to be sent again.
-const RETRY_LIMIT: usize = 16 * 1024;
+const RETRY_LIMIT: usize = 64 * 1024;
 
 /// The client's side of a session.
 #[derive(Debug)]
@@ -109,8 +112,17 @@ pub struct Session {
     blocked: bool,
     /// Something happened that the main loop should look at.
     progress: bool,
-    /// The read under way on a standby, to be sent elsewhere if that dies.
+    /// What the balancer keeps until the transaction is over.
+    words: Words,
+    /// The read under way on a standby, to be sent elsewhere if that dies or
+    /// refuses it.
     retry: Vec<u8>,
+    /// What its statements are.
+    reading: Vec<Rc<Classified>>,
+    /// What a standby must have replayed before it is read from.
+    positions: positions::Positions,
+    /// Notices of ours that wait for the end of a server's message.
+    notices: Vec<u8>,
     /// The beginning of its answer, kept from the client as long as it can be.
     held: Vec<u8>,
     /// Reused for each batch of the extended protocol.
@@ -164,7 +176,7 @@ impl Session {
 
     /// Answers are due.
     fn is_busy(&self) -> bool {
-        self.links.get(self.lead).is_some_and(|link| !link.replies.is_quiet())
+        self.links.get(self.lead).is_some_and(|link| link.replies.owes_client())
     }
 
     /// The message waits until the answers due have come.
@@ -248,8 +260,9 @@ impl Session {
     /// are a read on a standby that could as well be sent to another server.
     fn remember_read(&mut self, count: usize, others: link::Servers) {
         self.retry.clear();
+        self.reading.clear();
         let reads = others == 0
-            && self.transaction.status == TransactionStatus::Idle
+            && self.transaction.status != TransactionStatus::Failed
             && self.primary() != Some(self.lead)
             && self.passing == 0
             && count <= RETRY_LIMIT;

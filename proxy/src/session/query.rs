@@ -1,13 +1,15 @@
 //! The simple protocol: Query, and FunctionCall.
 
-use super::link::bit;
+use super::link::{Servers, bit};
 use super::links::{Destination, LinkError};
 use super::{End, Session, Step};
-use crate::admin::show;
-use crate::plugin::contract::{Effects, Kind, Plan, Servers as Wanted};
-use crate::protocol::backend::ready_for_query;
+use crate::admin::{route, show};
+use crate::plugin::Words;
+use crate::plugin::contract::{Effects, Kind, Plan, Servers as Wanted, Verdict};
+use crate::protocol::backend::{ready_for_query, text_result};
 use crate::protocol::{Frame, HEADER_LEN, PgError, frontend};
-use crate::routing::{self, CLASSIFY_LIMIT, Classified};
+use crate::routing::{self, CLASSIFY_LIMIT, Classified, SessionState};
+use crate::wal;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
@@ -21,6 +23,16 @@ impl Session {
             return Ok(Step::Wait);
         }
         self.cycle.clear();
+        if !long
+            && let Some(command) =
+                show::Command::read(frontend::query_text(self.body(frame)).unwrap_or_default())
+        {
+            return match self.answer_show(command, frame).await {
+                Ok(()) => Ok(Step::Next),
+                Err(LinkError::End(end)) => Err(end),
+                Err(LinkError::Statement(error)) => self.refuse(frame, &error),
+            };
+        }
         let classified =
             if long { Ok(Classified::unseen("too long")) } else { self.classify_query(frame).await };
         match self.run_query(frame, classified).await {
@@ -59,14 +71,14 @@ impl Session {
 
     /// An EXECUTE is what its PREPARE was.
     pub(super) fn executed(&self, classified: Rc<Classified>) -> Rc<Classified> {
-        if classified.verdict.kind != Kind::Execute {
+        if classified.verdict().kind != Kind::Execute {
             return classified;
         }
-        if classified.verdict.effects.contains(Effects::WRITES) {
+        if classified.verdict().effects.contains(Effects::WRITES) {
             // Its arguments may write.
             return classified;
         }
-        let name = classified.verdict.name.as_deref().unwrap_or_default();
+        let name = classified.verdict().name.as_deref().unwrap_or_default();
         if let Some(statement) = self.prepared.sql.get(name) {
             return statement.classified.clone();
         }
@@ -76,25 +88,28 @@ impl Session {
         }
     }
 
+    /// Asks the balancer.
+    fn route(&self, verdict: &Verdict) -> Result<(routing::Route, SessionState), PgError> {
+        let mut router = self.worker.router.borrow_mut();
+        router.route(verdict, self.state(), &self.database.name, &self.words)
+    }
+
     async fn run_query(
         &mut self,
         frame: Frame,
         classified: Result<Rc<Classified>, PgError>,
     ) -> Result<Step, LinkError> {
         let classified = classified.map_err(LinkError::Statement)?;
-        if classified.verdict.kind == Kind::Show && self.answer_show(frame)? {
-            return Ok(Step::Next);
-        }
         let edited = self.edited(frame, &classified)?;
         let what = self.executed(classified.clone());
-        let route = self.worker.router.borrow_mut().route(&what.verdict, self.state());
+        let route = self.route(what.verdict());
         let (route, state) = route.map_err(LinkError::Statement)?;
-        let mut to = self.connect_route(route, what.verdict.kind).await?;
-        if classified.verdict.kind == Kind::Deallocate {
+        let mut to = self.connect_route(route, what.verdict().kind).await?;
+        if classified.verdict().kind == Kind::Deallocate {
             to = self.deallocate_where_prepared(&classified, to);
         }
         self.state = state;
-        if what.verdict.effects.contains(Effects::UNUSED_DATABASE) {
+        if what.verdict().effects.contains(Effects::UNUSED_DATABASE) {
             self.worker.proxy.close_unused();
         }
         self.bring_prepared(&classified, to);
@@ -129,8 +144,11 @@ impl Session {
             let text: Box<[u8]> = frontend::query_text(body).unwrap_or_default().into();
             self.note(classified, &text, bit(to.lead) | to.others);
         }
+        self.positions.wrote |= classified.verdict().effects.contains(Effects::WRITES);
         self.make_sticky(classified, to.lead);
         self.now_running(to.lead, to.others);
+        self.tell_of_query(here, bit(to.lead) | to.others)?;
+        self.retry.clear();
         for (_, link) in self.links.iter_mut().filter(|(id, _)| to.others & bit(*id) != 0) {
             if begins_for_primary(classified) {
                 link.run_unseen("BEGIN");
@@ -151,12 +169,24 @@ impl Session {
         }
         self.passing = frame.len - here;
         self.remember_read(here, to.others);
+        self.note_reading(classified);
         self.forward(here)
+    }
+
+    /// See [`per_node`](super::per_node).
+    fn tell_of_query(&mut self, here: usize, servers: Servers) -> Result<(), End> {
+        if !self.tells_nodes() {
+            return Ok(());
+        }
+        let body = &self.client.inbox.bytes()[HEADER_LEN.min(here)..here];
+        // Of a long one, or a function call, only so much is known here.
+        let text = frontend::query_text(body).unwrap_or_default().to_owned();
+        self.tell_nodes("", &text, servers)
     }
 
     /// Most statements leave nothing behind: those need no copy of their text.
     pub(super) fn has_effects(&self, classified: &Classified) -> bool {
-        let verdict = &classified.verdict;
+        let verdict = classified.verdict();
         !matches!(verdict.kind, Kind::Select | Kind::Dml | Kind::Show | Kind::Empty)
             || verdict.effects.contains(Effects::SESSION_STATE)
     }
@@ -164,7 +194,7 @@ impl Session {
     /// Whether losing the primary's connection would lose something which
     /// cannot be rebuilt on a new one.
     pub(super) fn make_sticky(&mut self, classified: &Classified, lead: usize) {
-        let verdict = &classified.verdict;
+        let verdict = classified.verdict();
         let rebuildable = match verdict.kind {
             Kind::Select => !verdict.effects.contains(Effects::WRITES),
             Kind::Dml | Kind::Show | Kind::Empty | Kind::CopyTo | Kind::Explain => true,
@@ -179,11 +209,18 @@ impl Session {
         }
     }
 
+    /// A statement of the read that [`Session::remember_read`] has kept.
+    pub(super) fn note_reading(&mut self, classified: &Rc<Classified>) {
+        if !self.retry.is_empty() {
+            self.reading.push(self.executed(classified.clone()));
+        }
+    }
+
     pub(super) fn count(&self, classified: &Classified, lead: usize) {
         let Some(backend) = self.worker.proxy.cluster.backends.get(lead) else {
             return;
         };
-        let verdict = &classified.verdict;
+        let verdict = classified.verdict();
         let reads = verdict.kind == Kind::Select && !verdict.effects.contains(Effects::WRITES);
         let counter = if reads { &backend.counters.reads } else { &backend.counters.writes };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -192,7 +229,7 @@ impl Session {
     /// Prepares a statement where it is needed and is not yet: by SQL for
     /// EXECUTE and what embeds it.
     fn bring_prepared(&mut self, classified: &Classified, to: Destination) {
-        let verdict = &classified.verdict;
+        let verdict = classified.verdict();
         if !matches!(verdict.kind, Kind::Execute | Kind::Explain | Kind::Ddl | Kind::Deallocate) {
             return;
         }
@@ -209,7 +246,7 @@ impl Session {
 
     /// A DEALLOCATE goes to the servers that have what it names.
     fn deallocate_where_prepared(&self, classified: &Classified, to: Destination) -> Destination {
-        let Some(name) = classified.verdict.name.as_deref() else {
+        let Some(name) = classified.verdict().name.as_deref() else {
             return Destination { others: self.links.which(|_| true) & !bit(to.lead), ..to };
         };
         let on = match (self.prepared.sql.get(name), self.prepared.get(name.as_bytes())) {
@@ -222,18 +259,44 @@ impl Session {
         Destination { lead, others: on & !bit(lead) }
     }
 
-    /// SHOW pool_…: answered here. `false`: it is for a server.
-    fn answer_show(&mut self, frame: Frame) -> Result<bool, LinkError> {
-        let text = frontend::query_text(self.body(frame)).unwrap_or_default();
-        let Some(command) = show::Command::read(text) else {
-            return Ok(false);
-        };
+    /// A SHOW of ours: answered here.
+    async fn answer_show(&mut self, command: show::Command, frame: Frame) -> Result<(), LinkError> {
         let mut out = Vec::with_capacity(1024);
-        show::answer(command, &self.worker.proxy, self.state.home as usize, &mut out);
+        match command {
+            show::Command::Pool(what) => {
+                show::answer(what, &self.worker.proxy, self.state.home as usize, &mut out);
+            }
+            show::Command::LastCommit => {
+                let position = wal::show(self.last_commit().await?);
+                text_result(&mut out, &["waypool.last_commit"], &[vec![position]], "SHOW");
+            }
+            show::Command::Route(text) => {
+                let facts = self.explain(&text).await.map_err(LinkError::Statement)?;
+                let rows: Vec<_> =
+                    facts.into_iter().map(|(item, value)| vec![item.to_owned(), value]).collect();
+                text_result(&mut out, &route::COLUMNS, &rows, "SHOW");
+            }
+        }
         ready_for_query(&mut out, self.transaction.status);
         self.answer(&out)?;
         self.client.inbox.consume(frame.len);
-        Ok(true)
+        Ok(())
+    }
+
+    /// Where a statement would go now, and why.
+    async fn explain(&self, text: &str) -> Result<route::Facts, PgError> {
+        let router = &self.worker.router;
+        let found = router.borrow_mut().lookup(text.as_bytes(), &self.database);
+        let classified = match found {
+            Some(found) => found,
+            None => routing::classify(router, text.as_bytes(), &self.database).await?,
+        };
+        let what = self.executed(classified);
+        // Whatever the balancer would remember of it is forgotten.
+        let words = Words::default();
+        let (to, why) =
+            router.borrow_mut().explain(what.verdict(), self.state(), &self.database.name, &words)?;
+        Ok(route::facts(&self.worker.proxy, &what, to, why))
     }
 
     /// FunctionCall: like a statement that writes, as Pgpool-II has it.
@@ -251,7 +314,7 @@ impl Session {
 
     async fn run_function_call(&mut self, frame: Frame) -> Result<(), LinkError> {
         let classified = Classified::function_call();
-        let route = self.worker.router.borrow_mut().route(&classified.verdict, self.state());
+        let route = self.route(classified.verdict());
         let (_, state) = route.map_err(LinkError::Statement)?;
         let to = self.connect_route(routing::Route::Primary, Kind::Dml).await?;
         self.state = state;
@@ -271,12 +334,12 @@ pub(super) fn refusal_error(refusal: &crate::plugin::contract::Refusal) -> PgErr
 
 /// A BEGIN whose modes a standby refuses: it gets a plain one.
 pub(super) fn begins_for_primary(classified: &Classified) -> bool {
-    let verdict = &classified.verdict;
+    let verdict = classified.verdict();
     verdict.kind == Kind::Begin
         && (verdict.effects.contains(Effects::SERIALIZABLE) || verdict.effects.contains(Effects::READ_WRITE))
 }
 
 /// Whether a statement goes to every server of the session.
 pub(super) fn goes_to_all(classified: &Classified) -> bool {
-    classified.verdict.servers == Wanted::All
+    classified.verdict().servers == Wanted::All
 }

@@ -121,6 +121,8 @@ impl Session {
             // What a server says without being asked is for the client if it
             // comes from the primary (notices, notifications), else not.
             let heard = id == self.lead || self.primary() == Some(id);
+            // A read on a standby, whose text is still here.
+            let again = id == self.lead && !self.retry.is_empty() && self.primary() != Some(id);
             let Some(link) = self.links.get_mut(id) else {
                 return Ok(());
             };
@@ -135,6 +137,9 @@ impl Session {
             if let Some(fatal) = fatal_error(&scan, bytes) {
                 // The client hears of it in our words, or not at all.
                 return self.lost(id, &fatal);
+            }
+            if again && !link.relayed && link.replies.cycles() == 1 && needs_primary(&scan, bytes) {
+                return self.refused_read(id);
             }
             if unasked && !heard {
                 relayed = &[];
@@ -156,13 +161,25 @@ impl Session {
                 let body = bytes[end - len + HEADER_LEN..end].to_vec();
                 link.conn.note_parameter(&body);
             }
+            let row = match &scan.event {
+                Some((Event::Row, len)) => only_value(&link.conn.inbox.bytes()[end - len + HEADER_LEN..end]),
+                _ => None,
+            };
+            let asked = row.map(<[u8]>::to_vec);
             link.conn.inbox.consume(end);
             if let Some(len) = scan.wants {
                 link.conn.inbox.reserve(len);
             }
+            let between = !link.replies.is_mid_frame();
             let done = link.conn.inbox.is_empty() || (end == 0 && scan.event.is_none());
+            if let Some(value) = asked {
+                self.on_position(id, &value);
+            }
             if let Some((event, _)) = scan.event {
                 self.on_event(id, event)?;
+            }
+            if between && !self.notices.is_empty() {
+                self.send_notices()?;
             }
             if done {
                 return Ok(());
@@ -224,7 +241,7 @@ impl Session {
                 self.progress = true;
                 Ok(())
             }
-            Event::Parameter => Ok(()),
+            Event::Parameter | Event::Row => Ok(()),
         }
     }
 
@@ -239,7 +256,7 @@ impl Session {
         self.prepared.forget_server(id);
         self.cancel.forget(id);
         self.worker.proxy.cluster.report_failure(id, why);
-        let answering = id == self.lead && !link.replies.is_quiet();
+        let answering = id == self.lead && link.replies.owes_client();
         if answering && link.replies.is_mid_frame() {
             // The client waits for the rest of a message: nothing can be said.
             tracing::warn!(backend = id, "connection lost in the middle of an answer: {why}");
@@ -260,6 +277,7 @@ impl Session {
             }));
         }
         if answering && !link.relayed && link.replies.cycles() == 1 && !self.retry.is_empty() {
+            tracing::debug!(backend = id, "the read under way is sent to another server");
             self.send_again(link.replies);
             return Ok(());
         }
@@ -269,10 +287,30 @@ impl Session {
         Ok(())
     }
 
-    /// A read whose server died before it answered: the client's messages are
-    /// taken again, and go to another server now that this one is known to fail.
+    /// A standby refused the read under way, as a write for instance. The client
+    /// has not heard of it. The connection is given up, and with it what has failed
+    /// there; in a transaction, reads stay with the primary until its end.
+    fn refused_read(&mut self, id: usize) -> Result<(), End> {
+        for classified in self.reading.drain(..) {
+            tracing::debug!(
+                backend = id,
+                reason = classified.verdict().reason,
+                "a read has to run on the primary"
+            );
+            classified.correct();
+        }
+        if let Some(link) = self.links.take(id) {
+            self.prepared.forget_server(id);
+            self.cancel.forget(id);
+            self.progress = true;
+            self.send_again(link.replies);
+        }
+        Ok(())
+    }
+
+    /// A read that its server did not answer: the client's messages are taken
+    /// again, and go to another server now that more is known of this one.
     fn send_again(&mut self, replies: Replies<Undo>) {
-        tracing::debug!(backend = self.lead, "the read under way is sent to another server");
         for undo in replies.abandon() {
             self.prepared.undo(undo);
         }
@@ -308,6 +346,23 @@ impl Session {
         self.lead = lead;
         self.cancel.set_running(bit(lead) | others);
     }
+}
+
+/// The body of a DataRow of one column.
+fn only_value(body: &[u8]) -> Option<&[u8]> {
+    let (length, value) = body.get(2..)?.split_first_chunk()?;
+    value.get(..usize::try_from(i32::from_be_bytes(*length)).ok()?)
+}
+
+/// An error that another server need not have: it writes (25006), it reads an
+/// unlogged table (0A000), or it asks what only a primary can answer (55000).
+fn needs_primary(scan: &Scan, bytes: &[u8]) -> bool {
+    let Some((Event::Error { relay: true }, len)) = &scan.event else {
+        return false;
+    };
+    let end = scan.relay + scan.skip;
+    let fields = ErrorFields::parse(&bytes[end - len + HEADER_LEN..end]);
+    matches!(fields.sqlstate, "25006" | "0A000" | "55000")
 }
 
 /// The words of an error after which the server closes the connection.

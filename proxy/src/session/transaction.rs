@@ -1,6 +1,7 @@
 //! The client's transaction, and what its statements change when they succeed.
 
 use super::link::Servers;
+use super::positions;
 use super::prepared::SqlStatement;
 use super::{End, Session};
 use crate::plugin::contract::{Effects, Kind, Servers as Wanted, Transaction as Told};
@@ -63,7 +64,7 @@ pub enum After {
 impl Session {
     /// Notes what a statement will change. `text` is the statement's own.
     pub(super) fn note(&mut self, classified: &Rc<Classified>, text: &[u8], on: Servers) {
-        let verdict = &classified.verdict;
+        let verdict = classified.verdict();
         let name = || verdict.name.clone();
         match verdict.kind {
             Kind::Select | Kind::Show | Kind::Empty | Kind::Begin => {}
@@ -147,6 +148,15 @@ impl Session {
         Ok(())
     }
 
+    /// What the balancer kept for the transaction is over.
+    fn tell_end(&mut self, success: bool) {
+        if std::mem::take(&mut self.state.tell_end) {
+            self.worker.router.borrow_mut().ended(success, &self.database.name, &self.words);
+        }
+        self.words.clear();
+        self.state.transaction_memory = 0;
+    }
+
     fn end_transaction(&mut self, before: TransactionStatus, failed: bool) {
         let ending = std::mem::take(&mut self.transaction.ending);
         let committed = match ending {
@@ -165,7 +175,8 @@ impl Session {
         if std::mem::take(&mut self.transaction.ddl) {
             self.database.facts.forget();
         }
-        self.state.transaction_memory = 0;
+        self.learn_commit();
+        self.tell_end(if before == TransactionStatus::Idle { !failed } else { committed });
         self.prepared.forget_portals();
     }
 
@@ -183,10 +194,24 @@ impl Session {
 
     fn apply(&mut self, after: After) {
         match after {
-            After::Set { name, text } => self.settings.set(&name, &text),
-            After::Reset(Some(name)) => self.settings.reset(&name),
-            After::Reset(None) => self.settings.reset_all(),
+            After::Set { name, text } => {
+                if name == positions::TOKEN {
+                    self.set_token(&text);
+                }
+                self.settings.set(&name, &text);
+            }
+            After::Reset(Some(name)) => {
+                if name == positions::TOKEN {
+                    self.reset_token();
+                }
+                self.settings.reset(&name);
+            }
+            After::Reset(None) => {
+                self.reset_token();
+                self.settings.reset_all();
+            }
             After::DiscardAll => {
+                self.reset_token();
                 self.settings.discard();
                 self.prepared.forget_statements();
             }

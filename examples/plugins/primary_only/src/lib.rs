@@ -1,7 +1,8 @@
 //! Sends every statement to the primary, reads too: the standbys get a rest.
 
 use waypool_plugin_sdk::{
-    Balancer, Decision, Node, NodeRole, Plugin, Servers, SessionInfo, SessionState, Statement,
+    Balancer, BalancerHost, Decision, Node, NodeRole, Plugin, Servers, SessionInfo, SessionPlan,
+    SessionState, Statement,
 };
 
 #[derive(Debug)]
@@ -23,11 +24,16 @@ impl Balancer for PrimaryOnly {
         self.primary = primary.map_or(0, |node| node.id);
     }
 
-    fn session_start(&mut self, _session: &SessionInfo, _random: u64) -> u32 {
-        self.primary
+    fn session_start(
+        &mut self,
+        _session: &SessionInfo,
+        _random: u64,
+        _host: &dyn BalancerHost,
+    ) -> SessionPlan {
+        SessionPlan::home(self.primary)
     }
 
-    fn route(&mut self, statement: Statement, state: SessionState) -> Decision {
+    fn route(&mut self, statement: Statement, state: SessionState, _host: &dyn BalancerHost) -> Decision {
         match statement.servers {
             // SET and its like: the session's other servers have to hear of it
             // too, because the plugin after this one may read from them again.

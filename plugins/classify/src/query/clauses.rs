@@ -14,8 +14,13 @@ impl Reader<'_> {
             Keyword::Select => {
                 self.level.query = true;
                 self.leave_relations();
+                self.end_with();
             }
-            Keyword::Table => self.level.relation = true,
+            Keyword::Table => {
+                self.level.relation = true;
+                self.end_with();
+            }
+            Keyword::In => self.implied(&["=", "<>"]),
             Keyword::With => return self.with(),
             Keyword::Into => return self.into(),
             Keyword::For => return self.locking(),
@@ -26,7 +31,10 @@ impl Reader<'_> {
                 let joins = self.cursor.kind(1) == Some(TokenKind::ParenOpen);
                 self.level.relation = self.level.from && !joins;
             }
-            keyword if ends_relations(keyword) => self.end_relations(),
+            keyword if ends_relations(keyword) => {
+                self.end_relations();
+                self.level.group = keyword == Keyword::Group;
+            }
             _ if self.level.relation => {
                 self.level.relation = false;
                 self.doubt("no relation where one is expected");
@@ -64,15 +72,7 @@ impl Reader<'_> {
         self.cursor.at += 1;
         self.cursor.accept(Keyword::Not);
         self.cursor.skip_qualified();
-    }
-
-    /// `WITH name (columns) AS`: not a call.
-    fn with(&mut self) {
-        self.cursor.at += 1;
-        self.cursor.accept(Keyword::Recursive);
-        if self.cursor.peek(0).is_some_and(|word| word.is_name()) && !self.level.relation {
-            self.cursor.at += 1;
-        }
+        self.with_body();
     }
 
     /// SELECT … INTO; that of INSERT and MERGE is read with them.

@@ -12,7 +12,7 @@ impl Reader<'_> {
     /// interest.
     pub(super) fn name(&mut self) {
         let keyword = self.cursor.keyword(0);
-        if self.modifies() {
+        if self.modifies() || self.operator_clause() {
             return;
         }
         if self.after_star() {
@@ -31,16 +31,22 @@ impl Reader<'_> {
         let qualified = end - start.at > 1;
         let called = self.cursor.kind(0) == Some(TokenKind::ParenOpen);
         if called && (qualified || self.may_be_called(start)) {
-            self.level.relation = false;
+            if std::mem::take(&mut self.level.relation) {
+                self.level.item_end = Some(end);
+            }
             self.function(start);
         } else if keyword == Keyword::Values && called {
             // The commas after it separate rows.
             self.leave_relations();
-        } else if self.level.relation && keyword != Keyword::Join {
+            self.end_with();
+        } else if self.level.relation && keyword != Keyword::Join && !self.calls_several(start) {
             self.level.relation = false;
             if !called {
-                self.table(start);
+                self.level.item_end = Some(end);
+                self.relation(start);
             }
+        } else {
+            self.stands_for(keyword, start);
         }
         match keyword {
             // What is sampled how: looks like a call, and is none.
@@ -54,14 +60,20 @@ impl Reader<'_> {
     /// May the one word before a parenthesis name a function?
     fn may_be_called(&self, name: Cursor) -> bool {
         let keyword = name.keyword(0);
+        let previous = name.previous().map_or(Keyword::Other, |word| word.keyword);
         match keyword.class() {
+            _ if self.level.item_end == Some(name.at) => false,
             Class::Reserved | Class::NotFunction => false,
             Class::Infix => !name.follows_operand(),
             // ORDER BY (…), PARTITION BY (…)
             Class::Name if keyword == Keyword::By => {
-                let orders = name.previous().map_or(Keyword::Other, |word| word.keyword);
-                !matches!(orders, Keyword::Order | Keyword::Group) && !name.follows_operand()
+                !matches!(previous, Keyword::Order | Keyword::Group) && !name.follows_operand()
             }
+            Class::Name if self.level.group && matches!(keyword, Keyword::Cube | Keyword::Rollup) => false,
+            Class::Name if keyword == Keyword::Set => !name.follows_operand(),
+            Class::Name if keyword == Keyword::Conflict => previous != Keyword::On,
+            Class::Name if keyword == Keyword::Sets => previous != Keyword::Grouping,
+            Class::Name if keyword == Keyword::Zone => previous != Keyword::Time,
             Class::Name => {
                 let clause = matches!(keyword, Keyword::Over | Keyword::Filter);
                 !(clause && name.previous().is_some_and(|word| word.kind == TokenKind::ParenClose))
@@ -76,11 +88,18 @@ impl Reader<'_> {
         }
     }
 
-    fn table(&mut self, mut at: Cursor) {
+    /// A relation that is read, unless it is a WITH query.
+    fn relation(&mut self, mut at: Cursor) {
         match at.qualified() {
-            Some(name) => add(&mut self.query.tables, name, &mut self.query.broken),
+            Some(name) if self.is_with_query(&name) => {}
+            Some(name) => add(&mut self.query.reads, name, &mut self.query.broken),
             None => self.query.broken = Some("a name that cannot be read"),
         }
+    }
+
+    /// `ROWS FROM (f(), g())`
+    fn calls_several(&self, at: Cursor) -> bool {
+        at.spells(&[Keyword::Rows, Keyword::From])
     }
 
     fn follows_parenthesis(&self) -> bool {
@@ -102,64 +121,9 @@ impl Reader<'_> {
             || matches!(pair.kind(0), Some(TokenKind::Comma | TokenKind::Dot));
         star && list
     }
-
-    /// INSERT, UPDATE, DELETE and MERGE are not reserved: a column may have
-    /// such a name. What follows tells. Answers whether it read one.
-    fn modifies(&mut self) -> bool {
-        let statement = match (self.cursor.keyword(0), self.cursor.keyword(1)) {
-            (Keyword::Insert, Keyword::Into) => "INSERT",
-            (Keyword::Merge, Keyword::Into) => "MERGE",
-            (Keyword::Delete, Keyword::From) if self.may_begin_statement() => "DELETE",
-            (Keyword::Update, next) if self.may_begin_statement() => {
-                let named = next == Keyword::Only || self.cursor.peek(1).is_some_and(|word| word.is_name());
-                if !named {
-                    return false;
-                }
-                if !self.cursor.contains(Keyword::Set) {
-                    self.doubt("UPDATE without SET");
-                    return false;
-                }
-                "UPDATE"
-            }
-            _ => return false,
-        };
-        self.query.writes.get_or_insert(statement);
-        self.query.is_dml |= self.levels.is_empty();
-        self.level.query = true;
-        // Before USING
-        self.level.from = matches!(statement, "DELETE" | "MERGE");
-        self.cursor.at += if statement == "UPDATE" { 1 } else { 2 };
-        self.target();
-        true
-    }
-
-    /// A statement begins the text or a parenthesis, or follows the one that
-    /// ends a WITH clause; unless SEARCH or CYCLE stand between, which end in
-    /// any word.
-    fn may_begin_statement(&self) -> bool {
-        self.with_options
-            || self
-                .cursor
-                .previous()
-                .is_none_or(|word| matches!(word.kind, TokenKind::ParenOpen | TokenKind::ParenClose))
-    }
-
-    /// The relation that a statement writes to; a parenthesis after it holds
-    /// columns.
-    pub(super) fn target(&mut self) {
-        self.cursor.accept_any(&[Keyword::Temp, Keyword::Temporary, Keyword::Unlogged]);
-        self.cursor.accept(Keyword::Table);
-        self.cursor.accept(Keyword::Only);
-        self.level.relation = false;
-        let start = self.cursor;
-        if self.cursor.peek(0).is_some_and(|word| word.is_name()) {
-            self.cursor.skip_qualified();
-            self.table(start);
-        }
-    }
 }
 
-fn add(list: &mut Vec<Name>, name: Name, broken: &mut Option<&'static str>) {
+pub(super) fn add(list: &mut Vec<Name>, name: Name, broken: &mut Option<&'static str>) {
     if list.contains(&name) {
         return;
     }

@@ -2,10 +2,11 @@
 use super::*;
 use crate::words::cut;
 
-fn of(text: &str) -> Query {
+fn of(text: &str) -> Query<'static> {
     let mut words = Vec::new();
+    let text: &'static str = String::leak(text.to_owned());
     cut(text, &mut words);
-    read(Cursor::new(text, &words))
+    read(Cursor::new(text, words.leak()))
 }
 
 fn functions(text: &str) -> Vec<String> {
@@ -13,7 +14,7 @@ fn functions(text: &str) -> Vec<String> {
 }
 
 fn tables(text: &str) -> Vec<String> {
-    of(text).tables.iter().map(Name::display).collect()
+    of(text).reads.iter().map(Name::display).collect()
 }
 
 #[test]
@@ -74,11 +75,108 @@ fn relations_are_found_wherever_they_stand() {
         ("SELECT * FROM (VALUES (1, a), (2, b)) v(x, y), t", vec!["t"]),
         ("SELECT * FROM f(x), unnest(ARRAY[a, b]) u, t", vec!["t"]),
         ("SELECT 1 AS from, t.from FROM a GROUP BY b, c HAVING d LIMIT 1", vec!["a"]),
-        ("INSERT INTO t (a, b) SELECT c, d FROM u", vec!["t", "u"]),
-        ("UPDATE ONLY s.t SET a = 1, b = 2 FROM u, v WHERE c", vec!["s.t", "u", "v"]),
-        ("DELETE FROM t USING u, v WHERE a", vec!["t", "u", "v"]),
+        ("INSERT INTO t (a, b) SELECT c, d FROM u", vec!["u"]),
+        ("UPDATE ONLY s.t SET a = 1, b = 2 FROM u, v WHERE c", vec!["u", "v"]),
+        ("DELETE FROM t USING u, v WHERE a", vec!["u", "v"]),
+        ("DELETE FROM t WHERE a IN (SELECT b FROM t)", vec!["t"]),
+        ("MERGE INTO t USING u ON a WHEN MATCHED THEN UPDATE SET b = (SELECT c FROM v)", vec!["u", "v"]),
+        ("SELECT * FROM ROWS FROM (f(1), g(2)) x(a, b), t", vec!["t"]),
     ] {
         assert_eq!(tables(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn targets_are_told_from_what_is_read() {
+    for (text, expected) in [
+        ("INSERT INTO s.t (a) VALUES (1)", vec!["s.t"]),
+        ("UPDATE ONLY \"T\" AS x SET a = 1", vec!["T"]),
+        ("DELETE FROM t", vec!["t"]),
+        ("MERGE INTO ONLY t x USING u ON true WHEN MATCHED THEN DELETE", vec!["t"]),
+        ("SELECT 1 INTO UNLOGGED TABLE t FROM u", vec!["t"]),
+        (
+            "WITH x AS (INSERT INTO a VALUES (1)), y AS (UPDATE b SET c = 1), z AS (DELETE FROM d) SELECT 1 FROM e",
+            vec!["a", "b", "d"],
+        ),
+        ("WITH t AS (SELECT 1) INSERT INTO t SELECT * FROM t", vec!["t"]),
+        ("SELECT * FROM t", vec![]),
+    ] {
+        let query = of(text);
+        let targets: Vec<String> = query.targets.iter().map(Name::display).collect();
+        assert_eq!(targets, expected, "{text}");
+    }
+}
+
+#[test]
+fn a_with_query_hides_the_table_of_its_name_where_it_can_be_read() {
+    for (text, expected) in [
+        ("WITH x AS (SELECT 1) SELECT * FROM x, t", vec!["t"]),
+        ("WITH x AS (SELECT * FROM x) SELECT * FROM x", vec!["x"]),
+        ("WITH RECURSIVE x AS (SELECT 1 UNION SELECT * FROM x) SELECT * FROM x", vec![]),
+        ("WITH x(a, b) AS MATERIALIZED (SELECT 1), y (c) AS NOT MATERIALIZED (TABLE x) TABLE y", vec![]),
+        ("WITH y AS (SELECT * FROM x), x AS (SELECT 1) SELECT * FROM x", vec!["x"]),
+        ("WITH x AS (SELECT 1) SELECT * FROM s.x, \"X\", X", vec!["s.x", "X"]),
+        ("WITH x AS (SELECT 1) (SELECT * FROM x) UNION (SELECT * FROM x)", vec![]),
+        ("(WITH x AS (SELECT 1) SELECT * FROM x) UNION SELECT * FROM x", vec!["x"]),
+        ("SELECT * FROM (WITH x AS (SELECT 1) SELECT * FROM x) z, x", vec!["x"]),
+        ("WITH x AS (WITH y AS (SELECT 1) SELECT * FROM y) SELECT * FROM x, y", vec!["y"]),
+        ("WITH x AS (SELECT 1) SELECT (SELECT (SELECT a FROM x)) FROM (x JOIN t ON true)", vec!["t"]),
+        (
+            "WITH RECURSIVE x AS (SELECT 1) SEARCH DEPTH FIRST BY a, b SET c, y AS (SELECT 2) SELECT * FROM x, y, b",
+            vec!["b"],
+        ),
+        ("WITH x AS (SELECT 1) CYCLE a SET b USING c, y AS (SELECT 2) TABLE y", vec![]),
+        ("WITH x AS (SELECT 1) DELETE FROM t USING x", vec![]),
+        ("WITH x AS (SELECT 1), y AS (DELETE FROM t RETURNING a) SELECT * FROM x, y", vec![]),
+        // Not a WITH clause
+        ("SELECT * FROM f() WITH ORDINALITY, x AS y (a, b), y", vec!["x", "y"]),
+        ("SELECT timestamp(3) WITH TIME ZONE 'now', a FROM x, a", vec!["x", "a"]),
+        ("SELECT a AS x FROM x", vec!["x"]),
+    ] {
+        assert_eq!(tables(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn operators_are_listed_once_each() {
+    for (text, expected) in [
+        ("SELECT * FROM t WHERE a = 1 AND b = 2 OR c <> -d", vec!["=", "<>", "-"]),
+        ("SELECT *, t.*, count(*), a * b, f(c => 1)", vec!["*"]),
+        (
+            "SELECT a OPERATOR(pg_catalog.+) b, OPERATOR(s.<@@>) c, d OPERATOR ( @@ ) e",
+            vec!["+", "<@@>", "@@"],
+        ),
+        ("SELECT a LIKE b, c NOT ILIKE d", vec!["~~", "!~~", "~~*", "!~~*"]),
+        ("SELECT a BETWEEN 1 AND 2, b IN (1)", vec![">=", "<=", "<", ">", "=", "<>"]),
+        ("SELECT NULLIF(a, b) FROM t ORDER BY c USING >", vec!["=", ">"]),
+        ("SELECT a SIMILAR TO 'b'", vec!["~", "!~"]),
+        ("SELECT a->'b'->>'c' #>> '{d}', e[1:2], f::int", vec!["->", "->>", "#>>"]),
+        ("SELECT operator(1), like(a, b)", vec![]),
+    ] {
+        assert_eq!(of(text).operators, expected, "{text}");
+    }
+    assert_eq!(functions("SELECT operator(1), like(a, b), a OPERATOR(s.+) b"), ["operator", "like"]);
+}
+
+#[test]
+fn what_looks_like_a_call_and_is_none() {
+    for text in [
+        "SELECT * FROM t x(a, b), (SELECT 1) y(c), LATERAL (TABLE u) AS z(d) JOIN v w(e) ON true",
+        "SELECT a FROM t GROUP BY ROLLUP (a, b), CUBE (c), GROUPING SETS ((a), ROLLUP (b), CUBE (c))",
+        "SELECT a AT TIME ZONE (b)",
+        "WITH x(a) AS (SELECT 1), y(b) AS (SELECT 2) SELECT 1",
+    ] {
+        assert_eq!(functions(text), Vec::<String>::new(), "{text}");
+    }
+    for (text, expected) in [
+        ("SELECT * FROM f(1) x(a, b), g(2) WITH ORDINALITY y(c), h(3)", vec!["f", "g", "h"]),
+        (
+            "SELECT cube(a), rollup(b) FROM t WHERE cube(c) GROUP BY d HAVING rollup(e)",
+            vec!["cube", "rollup"],
+        ),
+        ("SELECT * FROM t JOIN u ON f(t) JOIN g(1) h(a) ON i(a)", vec!["f", "g", "i"]),
+    ] {
+        assert_eq!(functions(text), expected, "{text}");
     }
 }
 

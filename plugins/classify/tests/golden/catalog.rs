@@ -9,9 +9,10 @@ pub fn catalog() -> FakeHost {
     for table in ["t1", "t2", "T Space", "ser", "ts", "mv1", "s1"] {
         host = host.relation(&format!("public.{table}"), RelationFacts::empty());
     }
-    for view in ["public.v1", "public.vvol", "public.vcat", "information_schema.tables"] {
+    for view in ["public.v1", "public.vcat", "information_schema.tables"] {
         host = host.relation(view, RelationFacts::VIEW);
     }
+    host = host.relation("public.vvol", RelationFacts::VIEW | RelationFacts::VOLATILE);
     host = host.relation("sc1.t3", RelationFacts::empty());
     host = host.relation("public.u1", RelationFacts::UNLOGGED);
     host = host.relation("pg_catalog.pg_class", RelationFacts::CATALOG);

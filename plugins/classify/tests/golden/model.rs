@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use waypool_balance::{Balance, Config};
 use waypool_classify::{Classify, Rules};
-use waypool_plugin_sdk::testing::FakeHost;
+use waypool_plugin_sdk::testing::{FakeHost, FakeSession};
 use waypool_plugin_sdk::{
     Balancer, Classifier, Effects, Kind, Node, NodeRole, Plugin, Servers, SessionInfo, SessionState,
     Statement, Transaction, Verdict,
@@ -28,6 +28,8 @@ pub struct Session {
     balance: Balance,
     host: FakeHost,
     home: u32,
+    session: FakeSession,
+    tell_end: bool,
     transaction: Transaction,
     transaction_memory: u32,
     session_memory: u32,
@@ -37,7 +39,7 @@ pub struct Session {
 }
 
 fn node(id: u32, role: NodeRole, weight: f64) -> Node {
-    Node { id, role, usable: true, weight, lag_bytes: 0, lag_micros: 0 }
+    Node { id, role, usable: true, delayed: false, weight, lag_bytes: 0, lag_micros: 0 }
 }
 
 impl Session {
@@ -49,8 +51,11 @@ impl Session {
             user: "user".to_owned(),
             application_name: String::new(),
         };
+        let session = FakeSession::new("db");
         Self {
-            home: balance.session_start(&client, 0),
+            home: balance.session_start(&client, 0, &session).home,
+            session,
+            tell_end: false,
             classify: Classify::new(configuration.classify.clone()).unwrap(),
             balance,
             host: catalog(),
@@ -106,7 +111,11 @@ impl Session {
             home: self.home,
             random: 1 << 62,
         };
-        let decision = self.balance.route(statement, state);
+        self.session.reads = verdict.reads.clone();
+        self.session.writes = verdict.writes.clone();
+        self.session.functions = verdict.functions.clone();
+        let decision = self.balance.route(statement, state, &self.session);
+        self.tell_end |= decision.tell_end;
         self.transaction_memory = decision.transaction_memory;
         self.session_memory = decision.session_memory;
         let servers: BTreeSet<u32> = match decision.servers {
@@ -145,6 +154,10 @@ impl Session {
             self.succeeded(step, verdict, servers);
         }
         if self.transaction == Transaction::Idle {
+            if std::mem::take(&mut self.tell_end) {
+                self.balance.ended(!step.failed && verdict.kind != Kind::Rollback, &self.session);
+            }
+            self.session.forget();
             self.transaction_memory = 0;
             self.open_on.clear();
         }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{SHORTEST, top};
 use crate::config::{
-    BackendFlag, ClusteringMode, Config, Host, LogFormat, LogLevel, OnError, PoolMode, Secret, SslMode,
+    BackendFlag, ClusteringMode, Config, Host, LogFormat, LogLevel, LogStandbyDelay, OnError, PoolMode,
+    RelcacheQueryTarget, Secret, SslMode,
 };
 
 fn secs(seconds: u64) -> Duration {
@@ -37,16 +38,24 @@ fn defaults() {
     assert_eq!(config.sr_check_database, "postgres");
     assert_eq!(config.health_check_period, secs(1));
     assert_eq!(config.delay_threshold, None);
+    assert_eq!(config.delay_threshold_by_time, None);
+    assert_eq!(config.log_standby_delay, LogStandbyDelay::IfOverThreshold);
+    assert_eq!(config.replication_delay_source_cmd, None);
+    assert_eq!(config.replication_delay_source_timeout, secs(10));
     assert_eq!(config.relcache_size, 4096);
     assert_eq!(config.relcache_expire, None);
+    assert_eq!(config.relcache_query_target, RelcacheQueryTarget::Primary);
     assert_eq!(config.statement_cache_size, 16 << 20);
     assert_eq!(config.ssl, None);
+    assert!(config.enable_pool_hba);
     assert_eq!(config.hba[1].text, "host all all all scram-sha-256");
     assert_eq!(config.hba[1].line, 0);
     assert_eq!(config.auth_file, None);
     assert!(config.users.is_empty());
     assert_eq!(config.log_min_messages, LogLevel::Info);
     assert_eq!(config.log_format, LogFormat::Auto);
+    assert!(!config.notice_per_node_statement);
+    assert!(!config.log_per_node_statement);
 
     let [backend] = &config.backends[..] else { panic!("{:?}", config.backends) };
     assert_eq!(backend.hostname, Host::Tcp("db0".to_owned()));
@@ -72,6 +81,26 @@ fn bare_integers_have_pgpools_unit() {
     assert_eq!(config.connect_timeout, Duration::from_millis(2500));
     assert_eq!(config.authentication_timeout, Some(secs(30)));
     assert_eq!(config.client_idle_limit, Some(secs(5)));
+}
+
+#[test]
+fn words() {
+    let config = top("backend_clustering_mode = \"logical_replication\"\nlog_standby_delay = \"always\"\n\
+                      relcache_query_target = \"load_balance_node\"");
+    assert_eq!(config.backend_clustering_mode, ClusteringMode::LogicalReplication);
+    assert_eq!(config.log_standby_delay, LogStandbyDelay::Always);
+    assert_eq!(config.relcache_query_target, RelcacheQueryTarget::LoadBalanceNode);
+    assert_eq!(top("log_standby_delay = \"none\"").log_standby_delay, LogStandbyDelay::None);
+}
+
+#[test]
+fn lag_in_time_and_from_a_command() {
+    let config = top("delay_threshold_by_time = 500\nreplication_delay_source_cmd = \"lag %h\"\n\
+                      replication_delay_source_timeout = 3");
+    assert_eq!(config.delay_threshold_by_time, Some(Duration::from_millis(500)));
+    assert_eq!(config.replication_delay_source_cmd.as_deref(), Some("lag %h"));
+    assert_eq!(config.replication_delay_source_timeout, secs(3));
+    assert_eq!(top("delay_threshold_by_time = \"1min\"").delay_threshold_by_time, Some(secs(60)));
 }
 
 #[test]

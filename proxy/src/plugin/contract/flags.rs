@@ -68,11 +68,13 @@ flags! {
         const CATALOG;
         #[component(name = "view")]
         const VIEW;
+        #[component(name = "volatile")]
+        const VOLATILE;
     }
 }
 
 impl RelationFacts {
-    const ALL_BITS: u8 = (1 << 4) - 1;
+    const ALL_BITS: u8 = (1 << 5) - 1;
 
     /// An ordinary relation; like `empty()`, for constants.
     pub const NONE: RelationFacts = RelationFacts { __inner0: 0 };

@@ -55,9 +55,9 @@ fn a_fresh_balancer_knows_the_servers() {
     let mut worker = worker();
     worker.set_topology(1, &nodes(3)).unwrap();
     for (random, fault) in [(1, Fault::Trap), (2, Fault::Deadline), (3, Fault::Memory)] {
-        let error = worker.route(READ, state(random)).unwrap_err();
+        let error = route(&mut worker, random).unwrap_err();
         assert_eq!(error.fault, fault, "{error}");
-        let decision = worker.route(READ, state(0)).unwrap();
+        let decision = route(&mut worker, 0).unwrap();
         assert_eq!(decision.transaction_memory, 3);
     }
 }

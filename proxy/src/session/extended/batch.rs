@@ -7,6 +7,7 @@ use super::super::prepared::Statement;
 use super::super::query::refusal_error;
 use super::super::{End, Session};
 use crate::net::Inbox;
+use crate::plugin::Words;
 use crate::plugin::contract::{Kind, Plan};
 use crate::protocol::frontend::{Bind, Named, Parse, execute_portal};
 use crate::protocol::{Frame, HEADER_LEN, PgError};
@@ -47,6 +48,8 @@ pub(super) struct Needs {
     pub(super) described: Servers,
     /// ROLLBACK TO is among them.
     pub(super) rolls_back_to: bool,
+    /// BEGIN is among them.
+    pub(super) begins: bool,
 }
 
 impl Session {
@@ -188,10 +191,11 @@ impl Session {
                     match self.bound(at, bind.statement) {
                         Some(classified) => {
                             let what = self.executed(classified);
-                            let (route, after) =
-                                router.route(&what.verdict, state).map_err(LinkError::Statement)?;
+                            let route = router.route(what.verdict(), state, &self.database.name, &self.words);
+                            let (route, after) = route.map_err(LinkError::Statement)?;
                             needs.add(route);
-                            needs.rolls_back_to |= what.verdict.kind == Kind::RollbackTo;
+                            needs.rolls_back_to |= what.verdict().kind == Kind::RollbackTo;
+                            needs.begins |= what.verdict().kind == Kind::Begin;
                             state = after;
                         }
                         // The server says that there is no such statement.
@@ -220,7 +224,8 @@ impl Session {
             // Only prepared for now: it goes where it would run, and what the
             // balancer remembers of it is forgotten.
             for classified in &self.batch.parsed {
-                let (route, _) = router.route(&classified.verdict, state).map_err(LinkError::Statement)?;
+                let route = router.route(classified.verdict(), state, &self.database.name, &Words::default());
+                let (route, _) = route.map_err(LinkError::Statement)?;
                 needs.add(route);
             }
         }
@@ -241,7 +246,11 @@ pub(super) fn body_of<'a>(inbox: &'a Inbox, message: &Message) -> &'a [u8] {
 impl Needs {
     /// The kind that matters for where the batch goes.
     pub(super) fn kind(&self) -> Kind {
-        if self.rolls_back_to { Kind::RollbackTo } else { Kind::Unknown }
+        match self {
+            Needs { rolls_back_to: true, .. } => Kind::RollbackTo,
+            Needs { begins: true, .. } => Kind::Begin,
+            _ => Kind::Unknown,
+        }
     }
 
     fn add(&mut self, route: Route) {

@@ -5,7 +5,7 @@ use super::super::link::{Link, Servers, bit};
 use super::super::prepared::{Portal, Statement, Undo};
 use super::super::query::{begins_for_primary, goes_to_all};
 use super::super::{End, Session};
-use super::batch::{Message, body_of, frame_of};
+use super::batch::{Batch, Message, body_of, frame_of};
 use crate::plugin::contract::Effects;
 use crate::protocol::HEADER_LEN;
 use crate::protocol::frontend::{self, Bind, Named, Parse, execute_portal};
@@ -23,13 +23,16 @@ impl Session {
         let mut sent_to = 0;
         let mut at = 0;
         let alone = self.links.get(self.lead).is_some_and(|link| link.replies.is_quiet());
-        let whole = batch.messages.last().is_some_and(|last| last.tag == b'S');
+        // A portal bound earlier cannot be had on another server.
+        let whole = batch.messages.last().is_some_and(|last| last.tag == b'S')
+            && batch.messages.first().is_some_and(|first| matches!(first.tag, b'P' | b'B'));
         self.passing = 0;
         if alone && whole {
             self.remember_read(batch.end.min(self.client.inbox.len()), self.cycle.others);
         } else {
             self.retry.clear();
         }
+        self.tell_of_batch(&batch)?;
         for message in &batch.messages {
             at = message.frame.end.min(self.client.inbox.len());
             let ours = self.before(message, &mut parsed);
@@ -51,6 +54,36 @@ impl Session {
         self.passing = batch.end - at;
         self.client.inbox.consume(at);
         self.batch = batch;
+        Ok(())
+    }
+
+    /// See [`per_node`](super::super::per_node): a Bind stands for its Execute.
+    fn tell_of_batch(&mut self, batch: &Batch) -> Result<(), End> {
+        if !self.tells_nodes() {
+            return Ok(());
+        }
+        let mut parsed: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        for message in &batch.messages {
+            let body = body_of(&self.client.inbox, message);
+            match message.tag {
+                b'P' => {
+                    let Some(parse) = Parse::read(body) else { continue };
+                    let (name, text) = (parse.statement.to_vec(), parse.text.to_vec());
+                    self.tell_nodes("Parse: ", &text, bit(self.lead))?;
+                    parsed.push((name, text));
+                }
+                b'B' => {
+                    let Some(bind) = Bind::read(body) else { continue };
+                    let here = parsed.iter().rev().find(|(name, _)| name == bind.statement);
+                    let known =
+                        || Some(Parse::read(&self.prepared.get(bind.statement)?.parse[HEADER_LEN..])?.text);
+                    let text =
+                        here.map(|(_, text)| text.as_slice()).or_else(known).unwrap_or_default().to_vec();
+                    self.tell_nodes("Execute: ", &text, bit(self.lead) | self.cycle.others)?;
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 
@@ -150,10 +183,12 @@ impl Session {
         {
             self.note(&classified, parse.text, bit(lead) | self.cycle.others);
         }
-        if classified.verdict.effects.contains(Effects::UNUSED_DATABASE) {
+        if classified.verdict().effects.contains(Effects::UNUSED_DATABASE) {
             self.worker.proxy.close_unused();
         }
         self.make_sticky(&classified, lead);
+        self.note_reading(&classified);
+        self.positions.wrote |= classified.verdict().effects.contains(Effects::WRITES);
         let what = self.executed(classified);
         self.count(&what, lead);
         ours

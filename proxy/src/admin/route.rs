@@ -1,0 +1,85 @@
+//! Why did this go there? The answer of `SHOW waypool_route FOR …` and of
+//! `waypool explain`.
+
+use crate::plugin::Role;
+use crate::plugin::contract::{Effects, Plan, Servers};
+use crate::proxy::Proxy;
+use crate::routing::{Classified, Route};
+
+/// What is told about a statement, by name.
+pub type Facts = Vec<(&'static str, String)>;
+
+/// The names of the two columns.
+pub const COLUMNS: [&str; 2] = ["item", "value"];
+
+/// What each flag is called in the contract.
+const EFFECTS: [(Effects, &str); 11] = [
+    (Effects::WRITES, "writes"),
+    (Effects::LOCKS, "locks"),
+    (Effects::SERIALIZABLE, "serializable"),
+    (Effects::READ_ONLY, "read-only"),
+    (Effects::READ_WRITE, "read-write"),
+    (Effects::SESSION_STATE, "session-state"),
+    (Effects::MULTIPLE, "multiple"),
+    (Effects::UNPARSED, "unparsed"),
+    (Effects::TRANSACTION_INSIDE, "transaction-inside"),
+    (Effects::PRIMARY_RELATION, "primary-relation"),
+    (Effects::UNUSED_DATABASE, "unused-database"),
+];
+
+/// `why` are the balancer's words.
+pub fn facts(proxy: &Proxy, classified: &Classified, route: Route, why: String) -> Facts {
+    let verdict = classified.verdict();
+    let plugin = |role: Role| {
+        let plugins = proxy.plugins.plugins();
+        plugins.iter().find(|info| info.role == role).map_or_else(String::new, |info| info.name.to_string())
+    };
+    let effects = EFFECTS.iter().filter(|(flag, _)| verdict.effects.contains(*flag));
+    let effects: Vec<&str> = effects.map(|(_, name)| *name).collect();
+    vec![
+        ("server", servers(proxy, route)),
+        ("rule", if why.is_empty() { verdict.reason.clone() } else { why }),
+        ("verdict", format!("{:?} on {}", verdict.kind, wanted(verdict.servers))),
+        ("reason", verdict.reason.clone()),
+        ("effects", effects.join(", ")),
+        ("reads", verdict.reads.join(", ")),
+        ("writes", verdict.writes.join(", ")),
+        ("functions", verdict.functions.join(", ")),
+        ("rewritten", rewritten(&classified.plan)),
+        ("classifier", plugin(Role::Classifier)),
+        ("balancer", plugin(Role::Balancer)),
+        ("rewriter", plugin(Role::Rewriter)),
+    ]
+}
+
+fn wanted(servers: Servers) -> &'static str {
+    match servers {
+        Servers::Any => "any server",
+        Servers::Primary => "the primary",
+        Servers::All => "all servers of the session",
+    }
+}
+
+fn rewritten(plan: &Plan) -> String {
+    match plan {
+        Plan::Keep => "no".to_owned(),
+        Plan::Reject(refusal) => format!("refused: {} (SQLSTATE {})", refusal.message, refusal.sqlstate),
+        Plan::Edit(edits) => format!("{} edit(s)", edits.len()),
+    }
+}
+
+fn servers(proxy: &Proxy, route: Route) -> String {
+    let cluster = &proxy.cluster;
+    let named = |id: usize| match cluster.backends.get(id) {
+        Some(backend) if cluster.is_primary(id) => format!("{id} ({}, primary)", backend.address()),
+        Some(backend) => format!("{id} ({}, {})", backend.address(), backend.role()),
+        None => id.to_string(),
+    };
+    let primary = cluster.primary().map_or_else(|| "none known".to_owned(), |primary| named(primary.id));
+    match route {
+        Route::Read(id) => named(id),
+        Route::Primary => primary,
+        Route::All { home: Some(home) } if !cluster.is_primary(home) => format!("{primary}, {}", named(home)),
+        Route::All { .. } => primary,
+    }
+}

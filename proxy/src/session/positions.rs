@@ -1,0 +1,182 @@
+//! Read your writes: how far a standby must have replayed before this session
+//! reads from it.
+//!
+//! After a write has been committed the primary is asked where its WAL is, by
+//! a query behind the client's back: the client has its answer already. Before
+//! a read, the standby is asked how far it is, unless that is known to be far
+//! enough; if it is not, the read waits, and goes to the primary at last.
+
+use super::link::bit;
+use super::links::LinkError;
+use super::{End, Session};
+use crate::plugin::contract::{ReadAfter, SessionPlan};
+use crate::protocol::error::notice;
+use crate::wal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Where the WAL of the primary is: behind every commit so far.
+const COMMITTED: &str = "SELECT pg_catalog.pg_current_wal_insert_lsn()";
+/// What the standby has replayed, and its sessions see.
+const REPLAYED: &str = "SELECT pg_catalog.pg_last_wal_replay_lsn()";
+
+/// Pauses between looks at a standby that is behind.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The parameter that holds a session's token.
+pub(super) const TOKEN: &str = "waypool.read_after";
+
+/// Positions in the WAL that matter to a session; 0 is none.
+#[derive(Debug)]
+pub struct Positions {
+    scope: ReadAfter,
+    wait: Duration,
+    /// Behind the last commit of this session.
+    own: u64,
+    /// Behind the last commit of all sessions of this user.
+    user: Arc<AtomicU64>,
+    /// As the client has set it.
+    token: u64,
+    /// The statement or transaction under way writes.
+    pub wrote: bool,
+}
+
+impl Positions {
+    pub fn new(plan: &SessionPlan, user: Arc<AtomicU64>) -> Self {
+        let wait = Duration::from_millis(u64::from(plan.wait_millis));
+        Positions { scope: plan.read_after, wait, own: 0, user, token: 0, wrote: false }
+    }
+
+    fn saw_commit(&mut self, position: u64) {
+        self.own = self.own.max(position);
+        self.user.fetch_max(position, Ordering::AcqRel);
+    }
+
+    /// What a standby must have replayed.
+    fn wanted(&self) -> u64 {
+        let commits = match self.scope {
+            ReadAfter::Nothing => 0,
+            ReadAfter::Session => self.own,
+            ReadAfter::User => self.own.max(self.user.load(Ordering::Acquire)),
+        };
+        commits.max(self.token)
+    }
+}
+
+impl Session {
+    /// A commit has succeeded, or something that may have been one.
+    pub(super) fn learn_commit(&mut self) {
+        let wrote = std::mem::take(&mut self.positions.wrote);
+        if !wrote || self.positions.scope == ReadAfter::Nothing {
+            return;
+        }
+        if let Some(primary) = self.primary()
+            && let Some(link) = self.links.get_mut(primary)
+        {
+            link.ask_unseen(COMMITTED);
+        }
+    }
+
+    /// A server's answer to one of the questions above.
+    pub(super) fn on_position(&mut self, id: usize, value: &[u8]) {
+        let Some(position) = std::str::from_utf8(value).ok().and_then(wal::parse) else {
+            return;
+        };
+        if self.primary() == Some(id) {
+            self.positions.saw_commit(position);
+        } else if let Some(link) = self.links.get(id) {
+            link.backend.saw_replayed(position);
+        }
+    }
+
+    /// Whether a linked standby shows what this session must see, after a
+    /// while at most.
+    pub(super) async fn has_replayed(&mut self, id: usize) -> Result<bool, End> {
+        if self.positions.scope != ReadAfter::Nothing
+            && let Some(primary) = self.primary()
+        {
+            // The position of the last commit may still be on its way.
+            self.drain(bit(primary)).await?;
+        }
+        let wanted = self.positions.wanted();
+        let deadline = Instant::now() + self.positions.wait;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Some(link) = self.links.get_mut(id) else {
+                return Ok(false);
+            };
+            if link.backend.replayed() >= wanted {
+                return Ok(true);
+            }
+            link.ask_unseen(REPLAYED);
+            self.drain(bit(id)).await?;
+            let replayed = self.links.get(id).map_or(0, |link| link.backend.replayed());
+            if replayed >= wanted {
+                return Ok(self.links.get(id).is_some());
+            }
+            if Instant::now() + pause > deadline {
+                return Ok(false);
+            }
+            tokio::time::sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+
+    /// A transaction must see on every server what this session must see:
+    /// standbys that do not show it yet take no part.
+    pub(super) async fn leave_behind(&mut self) -> Result<(), End> {
+        for id in 0..self.links.len() {
+            let concerned = self.links.get(id).is_some() && self.primary() != Some(id);
+            if concerned && !self.has_replayed(id).await? && self.links.take(id).is_some() {
+                tracing::debug!(
+                    backend = id,
+                    "behind the session's last commit: left out of its transaction"
+                );
+                self.cancel.remove(id).await;
+                self.prepared.forget_server(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the primary's WAL is now: behind this session's last commit.
+    pub(super) async fn last_commit(&mut self) -> Result<u64, LinkError> {
+        let to = self.connect_primary().await?;
+        if let Some(link) = self.links.get_mut(to.lead) {
+            link.ask_unseen(COMMITTED);
+        }
+        self.drain(bit(to.lead)).await?;
+        Ok(self.positions.own)
+    }
+
+    /// `SET waypool.read_after = …` has succeeded.
+    pub(super) fn set_token(&mut self, statement: &[u8]) {
+        let value = last_string(statement);
+        self.positions.token = 0;
+        if value.is_empty() {
+            return;
+        }
+        match wal::parse(&value) {
+            Some(position) => self.positions.token = position,
+            None => notice(
+                &mut self.notices,
+                "22023",
+                &format!("{TOKEN}: {value:?} is no WAL position such as 0/16B3748, and is ignored"),
+            ),
+        }
+    }
+
+    pub(super) fn reset_token(&mut self) {
+        self.positions.token = 0;
+    }
+}
+
+/// What stands in the last quotes; DEFAULT and the like are nothing.
+fn last_string(statement: &[u8]) -> String {
+    let text = String::from_utf8_lossy(statement);
+    let mut parts = text.rsplit('\'');
+    parts.next();
+    parts.next().unwrap_or_default().trim().to_owned()
+}
