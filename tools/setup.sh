@@ -79,6 +79,7 @@ look_around() {
             rustc-web cargo-web rust-web-src lld-newest
     [ "$purpose" = demo ] || python3 -c 'import ensurepip' 2> /dev/null ||
         need "Python 3 with venv" python3 python3-venv
+    [ "$purpose" = demo ] || have sqlsmith || need "sqlsmith (statements for the tests)" sqlsmith
     [ "$purpose" != bench ] || have pgbouncer || need PgBouncer pgbouncer
 }
 

@@ -4,11 +4,12 @@ use crate::auth::hba::Rules;
 use crate::auth::server::Credentials;
 use crate::auth::{Secret, Users};
 use crate::cluster::{Backend, Cluster, Timing};
-use crate::config::{self, Config, ConfigErrors, SslMode};
+use crate::config::{self, Config, ConfigErrors, RelcacheQueryTarget, SslMode};
 use crate::plugin::{OnError, Options, Origin, PluginError, PluginHost, PluginSource, Role};
 use crate::pool::{Limits, Pool, Target};
 use crate::routing::facts::{Facts, Lookup};
 use crate::session::cancel;
+use crate::session::server_rules::Trusted;
 use crate::tls;
 use arc_swap::{ArcSwap, Guard};
 use std::collections::HashMap;
@@ -34,6 +35,8 @@ pub struct Proxy {
     pub cancels: Arc<cancel::Registry>,
     /// Worker threads.
     pub workers: usize,
+    /// With `enable_pool_hba = false`: whom the servers trust.
+    pub trusted: Trusted,
     /// Client connections, in whatever state.
     pub clients: AtomicUsize,
     lookup: Arc<Lookup>,
@@ -107,6 +110,7 @@ impl Proxy {
             pools: pools.clone(),
             user: config.sr_check_user.as_str().into(),
             credentials: check_credentials(&config)?,
+            from_standby: config.relcache_query_target == RelcacheQueryTarget::LoadBalanceNode,
             size: config.relcache_size,
             expire: config.relcache_expire,
         });
@@ -119,6 +123,7 @@ impl Proxy {
             plugins,
             cancels: Arc::default(),
             workers,
+            trusted: Trusted::default(),
             clients: AtomicUsize::new(0),
             lookup,
             facts: Mutex::default(),

@@ -19,6 +19,8 @@ pub struct Builder {
     /// Lines of `[plugins.NAME]` and of `[plugins.NAME.config]`.
     plugins: BTreeMap<String, (Vec<String>, Vec<String>)>,
     environment: Vec<(String, String)>,
+    /// What the file is made of instead: a pgpool.conf.
+    pgpool_conf: Option<String>,
 }
 
 /// The keys of a `[[backend]]`, with their values as TOML.
@@ -33,6 +35,7 @@ impl Builder {
             users: BTreeMap::new(),
             plugins: BTreeMap::new(),
             environment: Vec::new(),
+            pgpool_conf: None,
         };
         for server in cluster.servers() {
             builder = builder.extra_backend("127.0.0.1", server.port());
@@ -109,6 +112,23 @@ impl Builder {
         self
     }
 
+    /// Takes what `waypool import` makes of Pgpool-II's configuration for
+    /// these servers and weights, with these lines in addition; nothing else
+    /// that was said counts.
+    pub fn import(mut self, lines: &str) -> Builder {
+        let mut conf = String::from("sr_check_user = 'postgres'\nenable_pool_hba = off\n");
+        for (id, backend) in self.backends.iter().enumerate() {
+            let key = |name: &str| backend.get(name).map(|value| value.replace('"', "'"));
+            for name in ["hostname", "port", "weight"] {
+                if let Some(value) = key(name) {
+                    let _ = writeln!(conf, "backend_{name}{id} = {value}");
+                }
+            }
+        }
+        self.pgpool_conf = Some(conf + lines);
+        self
+    }
+
     /// An environment variable of the proxy's process.
     pub fn environment(mut self, name: &str, value: &str) -> Builder {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -136,6 +156,9 @@ impl Builder {
 
     /// The text of `waypool.toml`.
     pub(crate) fn text(&self, port: u16, folder: &Path) -> String {
+        if let Some(conf) = &self.pgpool_conf {
+            return imported(conf, port, folder);
+        }
         let mut text = format!("port = {port}\n");
         let mut top = self.top.clone();
         let mut default = |key: &str, value: String| {
@@ -159,6 +182,18 @@ impl Builder {
         }
         text
     }
+}
+
+fn imported(conf: &str, port: u16, folder: &Path) -> String {
+    let file = folder.join("pgpool.conf");
+    let socket = folder.display();
+    let conf =
+        format!("{conf}\nport = {port}\nunix_socket_directories = '{socket}'\nlog_min_messages = debug1\n");
+    std::fs::write(&file, conf).expect("pgpool.conf can be written");
+    let made = std::process::Command::new(waypool()).arg("import").arg(&file).output().expect("waypool runs");
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "waypool import: {said}");
+    String::from_utf8(made.stdout).expect("waypool writes UTF-8")
 }
 
 fn append(text: &mut String, keys: &BTreeMap<String, String>) {

@@ -23,8 +23,8 @@ use waypool_plugin_sdk::{
 use crate::adaptive::Written;
 use crate::config::Rules;
 use crate::memory::Memory;
-use crate::nodes::Nodes;
-use crate::reason::{How, Reason};
+use crate::nodes::{Nodes, Standing};
+use crate::reason::{How, Reason, Redirect};
 use crate::redirect::{Entry, Target};
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ pub struct Balance {
 struct Last {
     reason: Reason,
     node: u32,
-    entry: Option<Entry>,
+    session_memory: u32,
 }
 
 impl Plugin for Balance {
@@ -93,7 +93,7 @@ impl Balancer for Balance {
             Servers::All => self.all(&statement, &state, before, &mut after),
             Servers::Primary => (Servers::Primary, self.nodes.primary(), Reason::Primarys),
         };
-        self.last = Last { reason, node, entry: before.entry() };
+        self.last = Last { reason, node, session_memory: before.session };
         Decision {
             servers,
             node,
@@ -110,13 +110,15 @@ impl Balancer for Balance {
     }
 
     fn explain(&self) -> String {
-        let preference = self.last.entry.and_then(|entry| self.rules.redirects.get(entry));
+        let entry = Memory { transaction: 0, session: self.last.session_memory }.entry();
+        let preference = entry.and_then(|entry| self.rules.redirects.get(entry));
         let hit = preference.is_some_and(|preference| match preference.target {
             Target::Primary => self.nodes.is_primary(self.last.node),
             Target::Standby => !self.nodes.is_primary(self.last.node),
             Target::Node(id) => id == self.last.node,
         });
-        self.last.reason.tell(self.rules.after_write, hit)
+        let redirect = entry.map(|entry| Redirect { list: entry.list, hit });
+        self.last.reason.tell(self.rules.after_write, redirect)
     }
 }
 
@@ -134,15 +136,13 @@ impl Balance {
             return (Servers::Primary, primary, reason);
         }
         let (id, how) = self.reader(state, false, before, after);
-        if self.nodes.is_primary(id) || !self.nodes.is_usable(id) {
-            return (Servers::Primary, primary, self.home(how, before));
-        }
-        if !self.nodes.is_delayed(id) {
-            return (Servers::Any, id, self.home(how, before));
-        }
-        match self.instead_of_delayed(state, before, after) {
-            Some(other) => (Servers::Any, other, Reason::LessDelayed { id }),
-            None => (Servers::Primary, primary, Reason::Delayed { id }),
+        match self.nodes.standing(id) {
+            Standing::Readable => (Servers::Any, id, Reason::Chosen(how)),
+            Standing::Primary | Standing::Gone => (Servers::Primary, primary, Reason::Chosen(how)),
+            Standing::Delayed => match self.instead_of_delayed(state, before, after) {
+                Some(other) => (Servers::Any, other, Reason::LessDelayed { id }),
+                None => (Servers::Primary, primary, Reason::Delayed { id }),
+            },
         }
     }
 
@@ -167,11 +167,10 @@ impl Balance {
             true => self.reader(state, begins, before, after).0,
             false => state.home,
         };
-        if choosing && self.nodes.is_delayed(id) {
+        if choosing && self.nodes.standing(id) == Standing::Delayed {
             id = self.instead_of_delayed(state, before, after).unwrap_or(id);
         }
-        let apart = self.nodes.is_usable(id) && !self.nodes.is_primary(id);
-        match apart {
+        match matches!(self.nodes.standing(id), Standing::Readable | Standing::Delayed) {
             true => (Servers::All, id, Reason::Alls),
             // Others that the session used must hear of it, too.
             false if self.rules.statement_level || after.wandered() => (Servers::All, primary, Reason::Alls),
@@ -235,9 +234,7 @@ impl Balance {
         if !self.rules.prefer_lower_delay {
             return None;
         }
-        let good = |id: &u32| {
-            self.nodes.is_usable(*id) && !self.nodes.is_delayed(*id) && !self.nodes.is_primary(*id)
-        };
+        let good = |id: &u32| self.nodes.standing(*id) == Standing::Readable;
         if self.rules.statement_level {
             let id = self.nodes.least_behind(state.random)?;
             if after.reads_on().is_some() {
@@ -271,10 +268,6 @@ impl Balance {
             // One that does not answer is not wished for.
             false => self.nodes.choose(random, |_| true),
         }
-    }
-
-    fn home(&self, how: How, memory: Memory) -> Reason {
-        Reason::Home { how, list: memory.entry().map(|entry| entry.list) }
     }
 
     /// For dml_adaptive: what a statement wrote. Returns whether its end matters.

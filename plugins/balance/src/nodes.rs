@@ -13,6 +13,17 @@ pub struct Server {
     lag: (u64, u64),
 }
 
+/// What may be done with a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It does not answer, or there is none of this number.
+    Gone,
+    Primary,
+    /// Too far behind to be read from
+    Delayed,
+    Readable,
+}
+
 /// How far the slowest standby is behind in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lag {
@@ -25,6 +36,8 @@ pub enum Lag {
 #[derive(Debug)]
 pub struct Nodes {
     primary: Option<u32>,
+    /// By number, for the look that each statement takes
+    standings: Vec<Standing>,
     /// Servers that answer, the weightless too
     usable: Vec<Server>,
     slowest: Lag,
@@ -56,7 +69,8 @@ impl Nodes {
             Lag::Micros(most) => Lag::Micros(most.max(node.lag_micros)),
             Lag::Unknown => Lag::Unknown,
         });
-        Self { primary, usable: usable.map(server).collect(), slowest }
+        let usable: Vec<Server> = usable.map(server).collect();
+        Self { primary, standings: standings(&usable), usable, slowest }
     }
 
     /// The primary. While there is none, the lowest server that answers:
@@ -71,21 +85,16 @@ impl Nodes {
         self.primary == Some(id)
     }
 
-    pub fn is_usable(&self, id: u32) -> bool {
-        self.usable(id).is_some()
+    pub fn standing(&self, id: u32) -> Standing {
+        self.standings.get(id as usize).copied().unwrap_or(Standing::Gone)
     }
 
-    /// Too far behind to be read from.
-    pub fn is_delayed(&self, id: u32) -> bool {
-        self.usable(id).is_some_and(|server| server.delayed)
+    pub fn is_usable(&self, id: u32) -> bool {
+        self.standing(id) != Standing::Gone
     }
 
     pub fn slowest(&self) -> Lag {
         self.slowest
-    }
-
-    fn usable(&self, id: u32) -> Option<&Server> {
-        self.usable.iter().find(|server| server.id == id)
     }
 
     /// A server by weight, where `random` is uniform; the primary if none has
@@ -118,4 +127,20 @@ impl Nodes {
         }
         last
     }
+}
+
+fn standings(usable: &[Server]) -> Vec<Standing> {
+    // Servers are counted from 0; a number beyond all reason is not kept.
+    let most = usable.iter().map(|server| server.id as usize).filter(|id| *id < 10_000).max();
+    let mut standings = vec![Standing::Gone; most.map_or(0, |id| id + 1)];
+    for server in usable {
+        if let Some(standing) = standings.get_mut(server.id as usize) {
+            *standing = match (server.standby, server.delayed) {
+                (false, _) => Standing::Primary,
+                (true, true) => Standing::Delayed,
+                (true, false) => Standing::Readable,
+            };
+        }
+    }
+    standings
 }

@@ -24,10 +24,7 @@ pub enum Reason {
     MarkedTable,
     Cold,
     /// The server that is read from now.
-    Home {
-        how: How,
-        list: Option<List>,
-    },
+    Chosen(How),
     /// Behind, so the primary
     Delayed {
         id: u32,
@@ -49,9 +46,15 @@ pub enum How {
     Statement,
 }
 
+/// The redirect list with an entry for the session, and whether that was heeded.
+#[derive(Clone, Copy, Debug)]
+pub struct Redirect {
+    pub list: List,
+    pub hit: bool,
+}
+
 impl Reason {
-    /// `hit`: whether the redirect list's preference was met.
-    pub fn tell(self, after_write: AfterWrite, hit: bool) -> String {
+    pub fn tell(self, after_write: AfterWrite, redirect: Option<Redirect>) -> String {
         let setting = format!("disable_load_balance_on_write = {}", after_write.word());
         match self {
             Self::NothingRouted => "nothing was routed".to_owned(),
@@ -74,19 +77,21 @@ impl Reason {
             Self::LessDelayed { id } => {
                 format!("standby {id} is delayed: prefer_lower_delay_standby = true")
             }
-            Self::Home { how, list } => {
+            Self::Chosen(how) => {
                 let what = match how {
                     How::Home => "home",
                     How::Instead => "in place of the home, which does not answer",
                     How::Transaction => "for this transaction: statement_level_load_balance = true",
                     How::Statement => "for this statement: statement_level_load_balance = true",
                 };
-                match list {
-                    Some(list) if hit => format!("{what}, redirected by {}", list.key()),
-                    Some(list) => format!(
-                        "{what}, chosen by weight: outside of the ratio, or not to be had, in {}",
-                        list.key()
-                    ),
+                match redirect {
+                    Some(Redirect { list, hit: true }) => format!("{what}, redirected by {}", list.key()),
+                    Some(Redirect { list, hit: false }) => {
+                        format!(
+                            "{what}: outside of the ratio of {}, or its target does not answer",
+                            list.key()
+                        )
+                    }
                     None => format!("{what}, chosen by weight"),
                 }
             }

@@ -265,3 +265,51 @@ fn without_a_primary_reads_go_on_and_nothing_else() {
     assert_eq!((read.servers, read.node), (Servers::Any, 1));
     assert_eq!(balance.go(WRITE, state(Transaction::Idle, 0)).servers, Servers::Primary);
 }
+
+/// A proxy that answers nothing.
+struct Deaf;
+
+impl BalancerHost for Deaf {
+    fn database(&self) -> String {
+        unreachable!()
+    }
+    fn reads(&self) -> Vec<String> {
+        unreachable!()
+    }
+    fn writes(&self) -> Vec<String> {
+        unreachable!()
+    }
+    fn functions(&self) -> Vec<String> {
+        unreachable!()
+    }
+    fn remember(&self, _: &str) {
+        unreachable!()
+    }
+    fn remembered(&self) -> Vec<String> {
+        unreachable!()
+    }
+    fn get(&self, _: &str) -> Option<u64> {
+        unreachable!()
+    }
+    fn set(&self, _: &str, _: u64, _: Option<u64>) -> bool {
+        unreachable!()
+    }
+    fn log(&self, _: waypool_plugin_sdk::Level, _: &str) {
+        unreachable!()
+    }
+    fn count(&self, _: &str, _: u64) {
+        unreachable!()
+    }
+}
+
+#[test]
+fn with_the_default_settings_nothing_is_asked_of_the_proxy() {
+    let mut balance = balance(|_| {}, &cluster([0.0, 1.0, 1.0]));
+    balance.session_start(&client(), 0, &Deaf);
+    for statement in [READ, WRITE, BEGIN, SET] {
+        for transaction in [Transaction::Idle, Transaction::Open, Transaction::Failed] {
+            assert!(!balance.route(statement, state(transaction, 0), &Deaf).tell_end);
+        }
+    }
+    balance.ended(true, &Deaf);
+}

@@ -103,25 +103,21 @@ keywords! {
 
 impl Keyword {
     /// The keyword that a word spells, in upper or lower case.
+    #[inline]
     pub fn of(word: &[u8]) -> Keyword {
-        let mut lower = [0u8; LONGEST];
-        if word.len() > LONGEST {
+        if word.is_empty() || word.len() > LONGEST {
             return Keyword::Other;
         }
-        for (to, from) in lower.iter_mut().zip(word) {
-            *to = from.to_ascii_lowercase();
-        }
-        let word = &lower[..word.len()];
         let mut slot = hash(word);
         loop {
-            match TABLE[slot] {
-                EMPTY => return Keyword::Other,
-                entry => {
-                    let (text, keyword) = LIST[entry as usize];
-                    if text.as_bytes() == word {
-                        return keyword;
-                    }
-                }
+            // Most words are no keywords, and find an empty slot.
+            let entry = TABLE[slot];
+            if entry == EMPTY {
+                return Keyword::Other;
+            }
+            let (text, keyword) = LIST[entry as usize];
+            if text.len() == word.len() && spells(word, text.as_bytes()) {
+                return keyword;
             }
             slot = (slot + 1) % SLOTS;
         }
@@ -182,14 +178,18 @@ const SLOTS: usize = 1024;
 const LONGEST: usize = 20;
 const EMPTY: u8 = u8::MAX;
 
+/// The same for a word in upper and in lower case. Not for the empty word.
 const fn hash(word: &[u8]) -> usize {
-    if word.is_empty() {
-        return 0;
-    }
-    let first = word[0] as usize;
-    let middle = word[word.len() / 2] as usize;
-    let last = word[word.len() - 1] as usize;
+    let first = (word[0] | 0x20) as usize;
+    let middle = (word[word.len() / 2] | 0x20) as usize;
+    let last = (word[word.len() - 1] | 0x20) as usize;
     (first * 7 + middle * 131 + last * 37 + word.len() * 211) % SLOTS
+}
+
+/// Words are short: a loop is faster than a call.
+#[inline]
+fn spells(word: &[u8], lower: &[u8]) -> bool {
+    word.iter().zip(lower).all(|(byte, lower)| byte.to_ascii_lowercase() == *lower)
 }
 
 static TABLE: [u8; SLOTS] = {

@@ -54,7 +54,7 @@ impl Plugin for Classify {
 
 impl Classifier for Classify {
     fn classify(&mut self, text: &str, _database: &str, host: &dyn Host) -> Verdict {
-        words::cut(text, &mut self.words);
+        let ambiguous = words::cut(text, &mut self.words);
         let policy = &self.policy;
         let balanced = policy.allow_sql_comments() || policy.begins_as_read(text);
         let context = Context { policy, host, place: Place::Alone { balanced } };
@@ -75,7 +75,7 @@ impl Classifier for Classify {
         if self.words.last().is_some_and(|word| word.kind == TokenKind::Unterminated) {
             return unparsed("unterminated quote or comment");
         }
-        if text.contains("\\'") && has_ambiguous_string(cursor) {
+        if ambiguous {
             return cautious(verdict);
         }
         by_pattern(verdict, text, policy)
@@ -127,19 +127,6 @@ fn multiple(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
 
 fn changes_transaction(kind: Kind) -> bool {
     matches!(kind, Kind::Begin | Kind::Commit | Kind::Rollback | Kind::PrepareTransaction)
-}
-
-/// `'a\'` is a string by itself, unless standard_conforming_strings is off,
-/// when it goes on. The text alone does not tell.
-fn has_ambiguous_string(mut cursor: Cursor) -> bool {
-    while let Some(kind) = cursor.kind(0) {
-        let plain = matches!(kind, TokenKind::String | TokenKind::NationalString);
-        if plain && cursor.raw().contains("\\'") {
-            return true;
-        }
-        cursor.at += 1;
-    }
-    false
 }
 
 /// The verdict for a text that may read differently: a write on the primary

@@ -44,23 +44,3 @@ fn a_verdict_names_what_the_statement_names() {
     assert_eq!(verdict.functions, ["stable"]);
     assert_eq!(verdict.depends, Depends::Shape);
 }
-
-/// Two texts of one shape get one verdict; else the cache would lie.
-#[test]
-fn a_verdict_that_depends_on_the_shape_is_that_of_the_shape() {
-    let host = plain();
-    let mut shape = Vec::new();
-    for text in [
-        "SELECT a, 'x', 1.5 FROM t  WHERE b = -7 /* c */",
-        "/*NO LOAD BALANCE*/ SELECT 1",
-        "SELECT volatile('a')",
-        "SELECT * FROM pg_class WHERE relname = 'x'",
-        "INSERT INTO t VALUES (1, 'a''b')",
-        "VALUES (1)",
-    ] {
-        let of_text = verdict(text, &host);
-        assert_eq!(of_text.depends, Depends::Shape);
-        assert_eq!(waypool_scan::shape(text.as_bytes(), true, &mut shape), waypool_scan::Shape::Folded);
-        assert_eq!(verdict(std::str::from_utf8(&shape).unwrap(), &host), of_text, "{text}");
-    }
-}

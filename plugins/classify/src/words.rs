@@ -27,18 +27,29 @@ impl Word {
 }
 
 /// Cuts `text` into `words`, whose storage is reused from text to text.
-pub fn cut(text: &str, words: &mut Vec<Word>) {
+/// Answers whether a plain string has a backslash before a quote.
+///
+/// `'a\'` is a string by itself, unless standard_conforming_strings is off,
+/// when it goes on. The text alone does not tell.
+pub fn cut(text: &str, words: &mut Vec<Word>) -> bool {
+    let mut ambiguous = false;
     words.clear();
     for token in Tokens::new(text) {
         if token.kind.is_trivia() {
             continue;
         }
-        let keyword = match token.kind {
-            TokenKind::Word => Keyword::of(token.text(text).as_bytes()),
-            _ => Keyword::Other,
-        };
+        let bytes = text.as_bytes().get(token.start..token.end).unwrap_or_default();
+        let mut keyword = Keyword::Other;
+        match token.kind {
+            TokenKind::Word => keyword = Keyword::of(bytes),
+            TokenKind::String | TokenKind::NationalString => {
+                ambiguous |= bytes.windows(2).any(|pair| pair == b"\\'");
+            }
+            _ => {}
+        }
         words.push(Word { kind: token.kind, keyword, start: token.start, end: token.end });
     }
+    ambiguous
 }
 
 /// The name of a function or a relation, as the catalog has it.

@@ -5,7 +5,7 @@ use crate::auth::server::Credentials;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::plugin::Words;
-use crate::plugin::contract::{RelationFacts, Transaction};
+use crate::plugin::contract::{RelationFacts, Transaction, Volatility};
 use crate::plugin::{Options, PluginHost};
 use crate::proxy;
 use crate::routing::facts::{Facts, Lookup};
@@ -42,12 +42,16 @@ pub fn bench() -> anyhow::Result<()> {
         pools: Vec::new(),
         user: "nobody".into(),
         credentials: Credentials::None,
+        from_standby: false,
         size: 100,
         expire: None,
     };
     let facts = Arc::new(Facts::new(Arc::new(lookup), DATABASE.into()));
     for table in ["pgbench_accounts", "orders", "customers"] {
         facts.learn_relation(table, RelationFacts::empty());
+    }
+    for operator in ["=", ">", "*", "+", "-", "<"] {
+        facts.learn_operator(operator, Volatility::Immutable);
     }
     let database = Database { number: 0, name: DATABASE.into(), facts };
     let policies = Arc::new(ArcSwap::from_pointee(config.plugins.clone()));

@@ -90,12 +90,14 @@ pub struct ErrorFields<'a> {
     pub severity: &'a str,
     pub sqlstate: &'a str,
     pub message: &'a str,
+    /// The function in the server's source that reported it.
+    pub routine: &'a str,
 }
 
 impl<'a> ErrorFields<'a> {
     /// Parses the body of an ErrorResponse. Missing fields are empty.
     pub fn parse(mut body: &'a [u8]) -> Self {
-        let mut fields = ErrorFields { severity: "", sqlstate: "", message: "" };
+        let mut fields = ErrorFields { severity: "", sqlstate: "", message: "", routine: "" };
         while let Some((&code, rest)) = body.split_first() {
             let Some(end) = rest.iter().position(|&b| b == 0) else {
                 break;
@@ -105,6 +107,7 @@ impl<'a> ErrorFields<'a> {
                 b'V' => fields.severity = text,
                 b'C' => fields.sqlstate = text,
                 b'M' => fields.message = text,
+                b'R' => fields.routine = text,
                 _ => {}
             }
             body = &rest[end + 1..];

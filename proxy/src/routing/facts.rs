@@ -7,7 +7,7 @@
 use super::catalog::{self, Fact};
 use crate::auth::server::Credentials;
 use crate::cluster::{Backend, Cluster};
-use crate::plugin::contract::{FunctionFact, RelationFact, RelationFacts};
+use crate::plugin::contract::{FunctionFact, RelationFact, RelationFacts, Volatility};
 use crate::plugin::{FactKey, FactSource};
 use crate::pool::{Identity, Pool, ServerConn};
 use std::collections::HashMap;
@@ -27,6 +27,8 @@ pub struct Lookup {
     pub pools: Vec<Arc<Pool>>,
     pub user: Arc<str>,
     pub credentials: Credentials,
+    /// `relcache_query_target`: a standby is asked first.
+    pub from_standby: bool,
     /// `relcache_size`: facts kept per database.
     pub size: usize,
     /// `relcache_expire`
@@ -90,6 +92,12 @@ impl Facts {
     fn get(&self, key: &FactKey) -> Option<Fact> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(key).copied()
+    }
+
+    /// Takes a fact that is known without a look-up.
+    pub fn learn_operator(&self, name: &str, volatility: Volatility) {
+        let key = FactKey::Operator { name: name.to_owned() };
+        self.keep(self.epoch(), vec![(key, Fact::Function(FunctionFact::Found(volatility)))]);
     }
 
     /// Takes a fact that is known without a look-up.
@@ -183,7 +191,12 @@ impl Facts {
             parameters: vec![("application_name".into(), "waypool catalog".into())],
         });
         let mut why = "no server is up".to_owned();
-        for server in cluster.primary().filter(usable).into_iter().chain(others) {
+        let primary = cluster.primary().filter(usable).into_iter();
+        let order: Vec<_> = match self.lookup.from_standby {
+            true => others.chain(primary).collect(),
+            false => primary.chain(others).collect(),
+        };
+        for server in order {
             let pool = self.lookup.pools.get(server.id).ok_or("no such backend")?;
             match pool.connect(&identity, &self.lookup.credentials).await {
                 Ok(conn) => return Ok(conn),

@@ -13,6 +13,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Stands before what the session has sent already and a server is sent again,
+/// for those who read its log.
+pub(super) const REPEATED: &str = "/* repeated by Waypool */ ";
+
 /// How long the last unseen answers may take at the end of a session.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -150,15 +154,21 @@ impl Session {
     }
 
     /// In a failed transaction the server on which it failed answers, as
-    /// PostgreSQL does. The others follow when it has ended; a ROLLBACK TO,
-    /// after which it goes on, is for all that have it open.
+    /// PostgreSQL does. The others follow when it has ended; what ends it, or
+    /// after which it goes on, is for those that have it open too.
     async fn failed_transaction(&mut self, kind: Kind) -> Result<Destination, LinkError> {
         let failed = |link: &Link| link.conn.status == TransactionStatus::Failed;
         let lead = self.links.which(failed).trailing_zeros() as usize;
         let all = self.links.which(|_| true) & !bit(lead);
         self.drain(all).await?;
-        let others =
-            if kind == Kind::RollbackTo { self.links.which(Link::in_transaction) & !bit(lead) } else { 0 };
+        let begun = self.links.which(Link::in_transaction) & !bit(lead);
+        let others = match kind {
+            Kind::RollbackTo | Kind::Rollback => begun,
+            // Here it rolls back. Where nothing failed it would commit, which
+            // only matters on the primary.
+            Kind::Commit => begun & !self.primary().map_or(0, bit),
+            _ => 0,
+        };
         Ok(Destination { lead, others })
     }
 
@@ -189,7 +199,7 @@ impl Session {
         let mut conn = conn;
         for statement in self.settings.statements() {
             let statement = String::from_utf8_lossy(statement);
-            if let Err(error) = conn.simple_query(&statement).await {
+            if let Err(error) = conn.simple_query(&format!("{REPEATED}{statement}")).await {
                 return Err(LinkError::Statement(not_repeated(backend, &statement, &error)));
             }
         }

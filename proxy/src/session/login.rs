@@ -3,7 +3,7 @@
 
 use super::links::{LinkError, Links};
 use super::positions::Positions;
-use super::{Client, End, Session, extended};
+use super::{Client, End, Session, extended, server_rules};
 use crate::auth::client::{self, Step};
 use crate::auth::hba::Peer;
 use crate::auth::server::Credentials;
@@ -217,8 +217,12 @@ impl Newcomer {
 
     async fn authenticate(&mut self, worker: &Rc<Worker>, startup: &Startup) -> Result<Credentials, End> {
         let access = worker.proxy.access();
-        let method = access.rules.method(&self.peer, &startup.database, &startup.user).map_err(refused)?;
         let secret = access.users.secret(&startup.user).cloned();
+        let by_our_rules = worker.proxy.config().enable_pool_hba;
+        let method = match by_our_rules {
+            true => access.rules.method(&self.peer, &startup.database, &startup.user).map_err(refused)?,
+            false => server_rules::method(&worker.proxy, startup, secret.as_ref()).await?,
+        };
         let acceptor = access.acceptor.as_ref().filter(|_| self.peer.tls);
         let end_point = acceptor.and_then(|acceptor| acceptor.end_point_hash()).cloned();
         let mut step = client::start(method, &startup.user, secret.clone(), end_point);
@@ -334,6 +338,9 @@ impl Session {
             progress: false,
             retry: Vec::new(),
             reading: Vec::new(),
+            sent: 0,
+            answered: 0,
+            ahead: None,
             notices: Vec::new(),
             held: Vec::new(),
             batch: Default::default(),

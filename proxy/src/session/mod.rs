@@ -22,6 +22,7 @@ mod positions;
 pub mod prepared;
 pub mod query;
 pub mod relay;
+pub mod server_rules;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub mod transaction;
 use crate::auth::server::Credentials;
 use crate::net::{Inbox, Outbox, Stream};
 use crate::plugin::Words;
+use crate::plugin::contract::Transaction as Told;
 use crate::pool::Identity;
 use crate::protocol::backend::TransactionStatus;
 use crate::protocol::{Frame, HEADER_LEN, PgError};
@@ -117,8 +119,13 @@ pub struct Session {
     /// The read under way on a standby, to be sent elsewhere if that dies or
     /// refuses it.
     retry: Vec<u8>,
-    /// What its statements are.
-    reading: Vec<Rc<Classified>>,
+    /// What the statements under way on a standby are, each with its cycle.
+    reading: Vec<(usize, Rc<Classified>)>,
+    /// Cycles sent, and answered, since nothing was under way.
+    sent: usize,
+    answered: usize,
+    /// What the transaction will be when everything under way has succeeded.
+    ahead: Option<Told>,
     /// What a standby must have replayed before it is read from.
     positions: positions::Positions,
     /// Notices of ours that wait for the end of a server's message.
@@ -260,7 +267,6 @@ impl Session {
     /// are a read on a standby that could as well be sent to another server.
     fn remember_read(&mut self, count: usize, others: link::Servers) {
         self.retry.clear();
-        self.reading.clear();
         let reads = others == 0
             && self.transaction.status != TransactionStatus::Failed
             && self.primary() != Some(self.lead)

@@ -99,6 +99,11 @@ impl Prepared {
         }
     }
 
+    /// A simple Query drops the unnamed statement.
+    pub fn forget_unnamed(&mut self) {
+        self.unnamed = None;
+    }
+
     /// The client closes a statement. Servers other than `server` still have
     /// it: they are told when the name is used there again.
     pub fn close(&mut self, name: &[u8], server: usize) {

@@ -1,7 +1,7 @@
 //! The simple protocol: Query, and FunctionCall.
 
 use super::link::{Servers, bit};
-use super::links::{Destination, LinkError};
+use super::links::{Destination, LinkError, REPEATED};
 use super::{End, Session, Step};
 use crate::admin::{route, show};
 use crate::plugin::Words;
@@ -169,6 +169,8 @@ impl Session {
         }
         self.passing = frame.len - here;
         self.remember_read(here, to.others);
+        self.prepared.forget_unnamed();
+        self.sent += 1;
         self.note_reading(classified);
         self.forward(here)
     }
@@ -209,10 +211,10 @@ impl Session {
         }
     }
 
-    /// A statement of the read that [`Session::remember_read`] has kept.
+    /// A statement that a standby may refuse.
     pub(super) fn note_reading(&mut self, classified: &Rc<Classified>) {
-        if !self.retry.is_empty() {
-            self.reading.push(self.executed(classified.clone()));
+        if self.primary() != Some(self.lead) {
+            self.reading.push((self.sent, self.executed(classified.clone())));
         }
     }
 
@@ -239,7 +241,7 @@ impl Session {
         if statement.on & bit(to.lead) == 0
             && let Some(link) = self.links.get_mut(to.lead)
         {
-            link.run_unseen(&String::from_utf8_lossy(&statement.text));
+            link.run_unseen(&format!("{REPEATED}{}", String::from_utf8_lossy(&statement.text)));
             statement.on |= bit(to.lead);
         }
     }

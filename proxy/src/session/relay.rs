@@ -8,7 +8,9 @@ use crate::protocol::backend::{TransactionStatus, ready_for_query};
 use crate::protocol::error::ErrorFields;
 use crate::protocol::replies::{Event, Replies, Scan};
 use crate::protocol::{HEADER_LEN, PgError};
+use crate::routing::Classified;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 impl Session {
@@ -121,8 +123,7 @@ impl Session {
             // What a server says without being asked is for the client if it
             // comes from the primary (notices, notifications), else not.
             let heard = id == self.lead || self.primary() == Some(id);
-            // A read on a standby, whose text is still here.
-            let again = id == self.lead && !self.retry.is_empty() && self.primary() != Some(id);
+            let reads = id == self.lead && self.primary() != Some(id);
             let Some(link) = self.links.get_mut(id) else {
                 return Ok(());
             };
@@ -138,8 +139,12 @@ impl Session {
                 // The client hears of it in our words, or not at all.
                 return self.lost(id, &fatal);
             }
-            if again && !link.relayed && link.replies.cycles() == 1 && needs_primary(&scan, bytes) {
-                return self.refused_read(id);
+            if reads && needs_primary(&scan, bytes) {
+                let alone = !link.relayed && link.replies.cycles() == 1 && !self.retry.is_empty();
+                correct(&self.reading, self.answered + 1);
+                if alone {
+                    return self.refused_read(id);
+                }
             }
             if unasked && !heard {
                 relayed = &[];
@@ -195,6 +200,7 @@ impl Session {
             Event::Ready { status, relay } => {
                 link.conn.status = status;
                 link.relayed = false;
+                self.answered += usize::from(relay);
                 for undo in link.replies.take_unanswered() {
                     self.prepared.undo(undo);
                 }
@@ -291,14 +297,6 @@ impl Session {
     /// has not heard of it. The connection is given up, and with it what has failed
     /// there; in a transaction, reads stay with the primary until its end.
     fn refused_read(&mut self, id: usize) -> Result<(), End> {
-        for classified in self.reading.drain(..) {
-            tracing::debug!(
-                backend = id,
-                reason = classified.verdict().reason,
-                "a read has to run on the primary"
-            );
-            classified.correct();
-        }
         if let Some(link) = self.links.take(id) {
             self.prepared.forget_server(id);
             self.cancel.forget(id);
@@ -316,6 +314,8 @@ impl Session {
         }
         self.held.clear();
         self.pending.clear();
+        self.reading.clear();
+        (self.sent, self.answered, self.ahead) = (0, 0, None);
         self.transaction.failed = false;
         self.cycle.clear();
         self.cancel.set_running(0);
@@ -354,15 +354,28 @@ fn only_value(body: &[u8]) -> Option<&[u8]> {
     value.get(..usize::try_from(i32::from_be_bytes(*length)).ok()?)
 }
 
-/// An error that another server need not have: it writes (25006), it reads an
-/// unlogged table (0A000), or it asks what only a primary can answer (55000).
+/// The statements of this cycle have to run on the primary from now on.
+fn correct(reading: &[(usize, Rc<Classified>)], cycle: usize) {
+    for (_, classified) in reading.iter().filter(|(of, _)| *of == cycle) {
+        tracing::debug!(reason = classified.verdict().reason, "refused by a standby: it is for the primary");
+        classified.correct();
+    }
+}
+
+/// An error that another server need not have: it writes (25006), it asks what
+/// only a primary can answer (55000), or it reads an unlogged table, for which
+/// there is no SQLSTATE of its own.
 fn needs_primary(scan: &Scan, bytes: &[u8]) -> bool {
     let Some((Event::Error { relay: true }, len)) = &scan.event else {
         return false;
     };
     let end = scan.relay + scan.skip;
     let fields = ErrorFields::parse(&bytes[end - len + HEADER_LEN..end]);
-    matches!(fields.sqlstate, "25006" | "0A000" | "55000")
+    match fields.sqlstate {
+        "25006" | "55000" => true,
+        "0A000" => fields.routine == "get_relation_info",
+        _ => false,
+    }
 }
 
 /// The words of an error after which the server closes the connection.

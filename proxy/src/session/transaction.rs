@@ -117,17 +117,21 @@ impl Session {
 
     /// What the balancer is told.
     pub(super) fn state(&self) -> SessionState {
-        let transaction = match self.transaction.status {
+        let told = match self.transaction.status {
             TransactionStatus::Idle => Told::Idle,
             TransactionStatus::Open => Told::Open,
             TransactionStatus::Failed => Told::Failed,
         };
+        let transaction = self.ahead.filter(|_| self.is_busy()).unwrap_or(told);
         SessionState { transaction, ..self.state }
     }
 
     /// The lead has answered everything, and said where the transaction stands.
     pub(super) fn on_ready(&mut self, status: TransactionStatus) -> Result<(), End> {
         self.progress = true;
+        self.ahead = None;
+        self.reading.clear();
+        (self.sent, self.answered) = (0, 0);
         let before = std::mem::replace(&mut self.transaction.status, status);
         let failed = std::mem::take(&mut self.transaction.failed);
         if failed {

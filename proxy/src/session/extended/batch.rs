@@ -8,7 +8,7 @@ use super::super::query::refusal_error;
 use super::super::{End, Session};
 use crate::net::Inbox;
 use crate::plugin::Words;
-use crate::plugin::contract::{Kind, Plan};
+use crate::plugin::contract::{Kind, Plan, Transaction as Told, Verdict};
 use crate::protocol::frontend::{Bind, Named, Parse, execute_portal};
 use crate::protocol::{Frame, HEADER_LEN, PgError};
 use crate::routing::{self, CLASSIFY_LIMIT, Classified, Route, SessionState};
@@ -46,8 +46,8 @@ pub(super) struct Needs {
     pub(super) portal: Option<usize>,
     /// A statement only described is there.
     pub(super) described: Servers,
-    /// ROLLBACK TO is among them.
-    pub(super) rolls_back_to: bool,
+    /// The COMMIT, ROLLBACK or ROLLBACK TO among them.
+    pub(super) ends: Option<Kind>,
     /// BEGIN is among them.
     pub(super) begins: bool,
 }
@@ -194,9 +194,14 @@ impl Session {
                             let route = router.route(what.verdict(), state, &self.database.name, &self.words);
                             let (route, after) = route.map_err(LinkError::Statement)?;
                             needs.add(route);
-                            needs.rolls_back_to |= what.verdict().kind == Kind::RollbackTo;
-                            needs.begins |= what.verdict().kind == Kind::Begin;
-                            state = after;
+                            needs.note(what.verdict().kind);
+                            state = SessionState {
+                                transaction: follow(after.transaction, what.verdict()),
+                                ..after
+                            };
+                            if state.transaction == Told::Idle {
+                                state.transaction_memory = 0;
+                            }
                         }
                         // The server says that there is no such statement.
                         None => needs.primary = true,
@@ -233,6 +238,17 @@ impl Session {
     }
 }
 
+/// What the transaction is after a statement, if that succeeds: the statements
+/// behind it are sent without waiting for its answer.
+fn follow(before: Told, verdict: &Verdict) -> Told {
+    match (verdict.kind, before) {
+        (Kind::Begin, Told::Idle) => Told::Open,
+        (Kind::RollbackTo, Told::Failed) => Told::Open,
+        (Kind::Commit | Kind::Rollback | Kind::PrepareTransaction, _) => Told::Idle,
+        (_, before) => before,
+    }
+}
+
 /// The part of a message that lies in the inbox.
 pub(super) fn frame_of<'a>(inbox: &'a Inbox, message: &Message) -> &'a [u8] {
     let bytes = inbox.bytes();
@@ -246,10 +262,17 @@ pub(super) fn body_of<'a>(inbox: &'a Inbox, message: &Message) -> &'a [u8] {
 impl Needs {
     /// The kind that matters for where the batch goes.
     pub(super) fn kind(&self) -> Kind {
-        match self {
-            Needs { rolls_back_to: true, .. } => Kind::RollbackTo,
-            Needs { begins: true, .. } => Kind::Begin,
-            _ => Kind::Unknown,
+        match self.begins {
+            true => Kind::Begin,
+            false => self.ends.unwrap_or(Kind::Unknown),
+        }
+    }
+
+    fn note(&mut self, kind: Kind) {
+        match kind {
+            Kind::Begin => self.begins = true,
+            Kind::Commit | Kind::Rollback | Kind::RollbackTo => self.ends = Some(kind),
+            _ => {}
         }
     }
 

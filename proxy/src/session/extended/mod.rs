@@ -131,7 +131,9 @@ impl Session {
             };
             self.cycle = Cycle { open: true, others: to.others, skip: false };
             self.now_running(to.lead, to.others);
+            self.sent += 1;
         }
+        self.ahead = Some(state.transaction);
         self.state = state;
         self.send_batch()?;
         Ok(Step::Next)
