@@ -43,7 +43,9 @@ const STANDBY: &str = "1x2";
 /// Refused by the standby at first, and known from then on.
 const REFUSED: &str = "0x2,1";
 
-/// A statement, and where it lands. `{n}` is a number of its own for each way.
+/// A statement, and where it lands. For each way `{n}` is a number of its own, and
+/// `{m}` a name: what differs in no name is of the same shape to the proxy, and
+/// known from the first refusal on.
 type Case = (&'static str, &'static str);
 
 const CASES: [Case; 25] = [
@@ -54,14 +56,14 @@ const CASES: [Case; 25] = [
     ("SELECT n, writes(n) FROM one WHERE writes(2) > 0", PRIMARY),
     ("SELECT +! 3", PRIMARY),
     ("SELECT n FROM counting", PRIMARY),
-    ("SELECT n, lies_stable(n) FROM one", REFUSED),
-    ("SELECT n, lies_immutable(n) FROM one", REFUSED),
-    ("SELECT n, lies_in_sql(n) FROM one", REFUSED),
-    ("SELECT lies_late(n) FROM one", REFUSED),
-    ("SELECT n FROM lying", REFUSED),
-    ("SELECT count(*) FROM one WHERE lies_stable(n) > 0 AND n > 0", REFUSED),
-    // It fails on the primary too, and in the same words.
-    ("SELECT inserts_itself(n) FROM one", REFUSED),
+    ("SELECT n, lies_stable(n) FROM one AS {m}", REFUSED),
+    ("SELECT n, lies_immutable(n) FROM one AS {m}", REFUSED),
+    ("SELECT n, lies_in_sql(n) FROM one AS {m}", REFUSED),
+    ("SELECT lies_late(n) FROM one AS {m}", REFUSED),
+    ("SELECT n FROM lying AS {m}", REFUSED),
+    ("SELECT count(*) FROM one AS {m} WHERE lies_stable(n) > 0 AND n > 0", REFUSED),
+    // 0A000, as on the primary: PostgreSQL lets no such function insert.
+    ("SELECT inserts_itself(n) FROM one AS {m}", STANDBY),
     ("WITH new AS (INSERT INTO counter VALUES ({n}) RETURNING n) SELECT * FROM new", PRIMARY),
     // Its second time fails: the table is there.
     ("SELECT count(*) INTO made_{n} FROM counter", PRIMARY),
@@ -71,7 +73,7 @@ const CASES: [Case; 25] = [
     ("SELECT pg_notify('bell', '{n}')", PRIMARY),
     ("SELECT count(*) FROM unlogged", PRIMARY),
     ("SELECT sum(n) FROM shown", PRIMARY),
-    ("SELECT counts_unlogged()", REFUSED),
+    ("SELECT counts_unlogged() AS {m}", REFUSED),
     ("DO 'BEGIN PERFORM writes(1); END'", PRIMARY),
     ("/*NO LOAD BALANCE*/ SELECT n FROM one", PRIMARY),
 ];
@@ -141,8 +143,8 @@ fn twice(pair: &mut Pair, way: Way, name: &str, sql: &str) {
 /// Each case in one way, each text with a mark to find it in the servers' logs.
 fn marked(way: Way, base: usize) -> impl Iterator<Item = (String, String, &'static str)> {
     CASES.iter().enumerate().map(move |(at, (sql, lands))| {
-        let (number, mark) = ((base + at).to_string(), format!("mark_{way:?}_{at}_"));
-        (format!("{} /* {mark} */", sql.replace("{n}", &number)), mark, *lands)
+        let (number, mark) = ((base + at).to_string(), format!("mark_{way:?}_{at}_").to_lowercase());
+        (format!("{} /* {mark} */", sql.replace("{n}", &number).replace("{m}", &mark)), mark, *lands)
     })
 }
 
@@ -200,7 +202,7 @@ fn a_constant_that_writes_when_it_is_planned() {
     let mut pair = twins.login(&proxy);
     for way in WAYS {
         // Folded in the planner: the standby refuses the Bind.
-        twice(&mut pair, way, &format!("{way:?}"), &format!("SELECT lies_immutable(1) /* {way:?} */"));
+        twice(&mut pair, way, &format!("{way:?}"), &format!("SELECT lies_immutable(1) AS {way:?}"));
     }
     pair.leave();
     proxy.stop();
@@ -244,9 +246,11 @@ fn copy_from_the_client() {
         [wire::parse("", copy), wire::bind("", "", &[]), wire::execute("", 0), wire::sync()].concat();
     pair.same(&[unnamed, data, wire::sync()].concat(), copy);
     pair.same_query(COUNT);
-    for sql in ["COPY (SELECT writes(5)) TO STDOUT", "COPY (SELECT lies_stable(n) FROM one) TO STDOUT"] {
+    for sql in
+        ["COPY (SELECT writes(5) AS {m}) TO STDOUT", "COPY (SELECT lies_stable(n) FROM one AS {m}) TO STDOUT"]
+    {
         for way in [Way::Simple, Way::Unnamed] {
-            twice(&mut pair, way, "", &format!("{sql} /* {way:?} */"));
+            twice(&mut pair, way, "", &sql.replace("{m}", &format!("{way:?}")));
         }
     }
     pair.leave();
@@ -291,7 +295,7 @@ fn the_same_by_a_driver_that_prepares() {
         let (direct, connection) = tokio_postgres::connect(&direct, tokio_postgres::NoTls).await.unwrap();
         let connection = tokio::spawn(connection);
         for (at, (sql, _)) in CASES.iter().enumerate() {
-            let sql = sql.replace("{n}", &at.to_string());
+            let sql = sql.replace("{n}", &at.to_string()).replace("{m}", "alias");
             let mut answers = Vec::new();
             for client in [&through, &direct] {
                 let statement = client.prepare(&sql).await.unwrap();

@@ -12,7 +12,7 @@ pub mod facts;
 mod tests;
 
 use crate::cluster::Cluster;
-use crate::config::{self, OnError};
+use crate::config::{self, ClusteringMode, OnError};
 use crate::plugin::contract::{
     self, Decision, Depends, Effects, Kind, Node, NodeRole, Plan, Servers, SessionInfo, SessionPlan,
     Transaction, Verdict,
@@ -221,7 +221,9 @@ impl Router {
                     Some(primary) if primary.id == backend.id => NodeRole::Primary,
                     _ => NodeRole::Standby,
                 },
-                usable: backend.is_usable(),
+                // In raw mode the others wait until they are needed.
+                usable: backend.is_usable()
+                    && (self.cluster.mode != ClusteringMode::Raw || self.cluster.is_primary(backend.id)),
                 delayed: backend.is_delayed(),
                 weight: backend.weight(),
                 lag_bytes: backend.lag(),

@@ -338,6 +338,7 @@ impl Session {
             progress: false,
             retry: Vec::new(),
             reading: Vec::new(),
+            ready_held: false,
             sent: 0,
             answered: 0,
             ahead: None,

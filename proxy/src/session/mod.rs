@@ -121,6 +121,8 @@ pub struct Session {
     retry: Vec<u8>,
     /// What the statements under way on a standby are, each with its cycle.
     reading: Vec<(usize, Rc<Classified>)>,
+    /// The client's ReadyForQuery waits until the commit's position is known.
+    ready_held: bool,
     /// Cycles sent, and answered, since nothing was under way.
     sent: usize,
     answered: usize,
@@ -183,7 +185,7 @@ impl Session {
 
     /// Answers are due.
     fn is_busy(&self) -> bool {
-        self.links.get(self.lead).is_some_and(|link| link.replies.owes_client())
+        self.ready_held || self.links.get(self.lead).is_some_and(|link| link.replies.owes_client())
     }
 
     /// The message waits until the answers due have come.

@@ -10,6 +10,7 @@ use super::link::bit;
 use super::links::LinkError;
 use super::{End, Session};
 use crate::plugin::contract::{ReadAfter, SessionPlan};
+use crate::protocol::backend::{TransactionStatus, ready_for_query};
 use crate::protocol::error::notice;
 use crate::wal;
 use std::sync::Arc;
@@ -20,6 +21,10 @@ use std::time::{Duration, Instant};
 const COMMITTED: &str = "SELECT pg_catalog.pg_current_wal_insert_lsn()";
 /// What the standby has replayed, and its sessions see.
 const REPLAYED: &str = "SELECT pg_catalog.pg_last_wal_replay_lsn()";
+
+/// Bytes of a page of WAL, and of the header that it begins with.
+const PAGE: u64 = 8192;
+const PAGE_HEADER: u64 = 24;
 
 /// Pauses between looks at a standby that is behind.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -54,6 +59,11 @@ impl Positions {
         self.user.fetch_max(position, Ordering::AcqRel);
     }
 
+    /// Before the client hears of its commit: other sessions may read next.
+    pub fn must_be_known(&self) -> bool {
+        self.wrote && self.scope == ReadAfter::User
+    }
+
     /// What a standby must have replayed.
     fn wanted(&self) -> u64 {
         let commits = match self.scope {
@@ -66,10 +76,41 @@ impl Positions {
 }
 
 impl Session {
-    /// A commit has succeeded, or something that may have been one.
-    pub(super) fn learn_commit(&mut self) {
+    /// The lead has committed, or may have: where, is asked before the client
+    /// gets its ReadyForQuery.
+    pub(super) fn hold_ready(&mut self, id: usize) {
+        self.positions.wrote = false;
+        let Some(link) = self.links.get_mut(id) else {
+            return;
+        };
+        link.conn.status = TransactionStatus::Idle;
+        link.relayed = false;
+        for undo in link.replies.take_unanswered() {
+            self.prepared.undo(undo);
+        }
+        link.ask_unseen(COMMITTED);
+        self.ready_held = true;
+        self.progress = true;
+    }
+
+    /// The answer has come, or never will.
+    pub(super) fn release_ready(&mut self) -> Result<(), End> {
+        if !std::mem::take(&mut self.ready_held) {
+            return Ok(());
+        }
+        let mut out = Vec::with_capacity(6);
+        ready_for_query(&mut out, TransactionStatus::Idle);
+        self.answer(&out)?;
+        self.cancel.set_running(0);
+        self.copying = false;
+        self.on_ready(TransactionStatus::Idle)
+    }
+
+    /// A transaction has ended, or a statement outside of one: what may have
+    /// been committed is asked about.
+    pub(super) fn learn_commit(&mut self, rolled_back: bool) {
         let wrote = std::mem::take(&mut self.positions.wrote);
-        if !wrote || self.positions.scope == ReadAfter::Nothing {
+        if !wrote || rolled_back || self.positions.scope == ReadAfter::Nothing {
             return;
         }
         if let Some(primary) = self.primary()
@@ -85,7 +126,7 @@ impl Session {
             return;
         };
         if self.primary() == Some(id) {
-            self.positions.saw_commit(position);
+            self.positions.saw_commit(end_of_record(position));
         } else if let Some(link) = self.links.get(id) {
             link.backend.saw_replayed(position);
         }
@@ -153,24 +194,28 @@ impl Session {
 
     /// `SET waypool.read_after = …` has succeeded.
     pub(super) fn set_token(&mut self, statement: &[u8]) {
+        self.positions.token = wal::parse(&last_string(statement)).unwrap_or_default();
+    }
+
+    /// Says what is wrong with `SET waypool.read_after = …`, before it is sent.
+    pub(super) fn check_token(&mut self, statement: &[u8]) {
         let value = last_string(statement);
-        self.positions.token = 0;
-        if value.is_empty() {
-            return;
-        }
-        match wal::parse(&value) {
-            Some(position) => self.positions.token = position,
-            None => notice(
-                &mut self.notices,
-                "22023",
-                &format!("{TOKEN}: {value:?} is no WAL position such as 0/16B3748, and is ignored"),
-            ),
+        if !value.is_empty() && wal::parse(&value).is_none() {
+            let message = format!("{TOKEN}: {value:?} is no WAL position such as 0/16B3748, and is ignored");
+            notice(&mut self.notices, "22023", &message);
         }
     }
 
     pub(super) fn reset_token(&mut self) {
         self.positions.token = 0;
     }
+}
+
+/// The server tells where its next record will begin: behind the header of a
+/// page, if the last one has filled a page. A standby tells where the last one
+/// ended. (At the start of a segment the header is longer; no record ends there.)
+fn end_of_record(position: u64) -> u64 {
+    if position % PAGE == PAGE_HEADER { position - PAGE_HEADER } else { position }
 }
 
 /// What stands in the last quotes; DEFAULT and the like are nothing.

@@ -30,6 +30,8 @@ pub struct SqlStatement {
     /// The PREPARE itself.
     pub text: Box<[u8]>,
     pub classified: Rc<Classified>,
+    /// The server whose answer the client saw.
+    pub first: usize,
     pub on: Servers,
 }
 

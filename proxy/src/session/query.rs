@@ -6,7 +6,7 @@ use super::{End, Session, Step};
 use crate::admin::{route, show};
 use crate::plugin::Words;
 use crate::plugin::contract::{Effects, Kind, Plan, Servers as Wanted, Verdict};
-use crate::protocol::backend::{ready_for_query, text_result};
+use crate::protocol::backend::{TransactionStatus, ready_for_query, text_result};
 use crate::protocol::{Frame, HEADER_LEN, PgError, frontend};
 use crate::routing::{self, CLASSIFY_LIMIT, Classified, SessionState};
 use crate::wal;
@@ -105,14 +105,22 @@ impl Session {
         let route = self.route(what.verdict());
         let (route, state) = route.map_err(LinkError::Statement)?;
         let mut to = self.connect_route(route, what.verdict().kind).await?;
-        if classified.verdict().kind == Kind::Deallocate {
-            to = self.deallocate_where_prepared(&classified, to);
+        let goes_on = self.transaction.status != TransactionStatus::Failed;
+        if classified.verdict().kind == Kind::Deallocate && goes_on {
+            match self.prepared_first(classified.verdict()) {
+                Some(lead) => to = Destination { lead, others: 0 },
+                None if classified.verdict().name.is_none() => {
+                    to.others = self.links.which(|_| true) & !bit(to.lead);
+                }
+                None => {}
+            }
+            self.deallocate_elsewhere(classified.verdict(), to.lead);
         }
         self.state = state;
         if what.verdict().effects.contains(Effects::UNUSED_DATABASE) {
             self.worker.proxy.close_unused();
         }
-        self.bring_prepared(&classified, to);
+        self.bring_prepared(&classified, to.lead);
         self.count(&what, to.lead);
         self.send_query(frame, edited, &classified, to)?;
         Ok(Step::Next)
@@ -143,6 +151,7 @@ impl Session {
             let body = &self.client.inbox.bytes()[HEADER_LEN.min(here)..here];
             let text: Box<[u8]> = frontend::query_text(body).unwrap_or_default().into();
             self.note(classified, &text, bit(to.lead) | to.others);
+            self.send_notices()?;
         }
         self.positions.wrote |= classified.verdict().effects.contains(Effects::WRITES);
         self.make_sticky(classified, to.lead);
@@ -230,7 +239,7 @@ impl Session {
 
     /// Prepares a statement where it is needed and is not yet: by SQL for
     /// EXECUTE and what embeds it.
-    fn bring_prepared(&mut self, classified: &Classified, to: Destination) {
+    pub(super) fn bring_prepared(&mut self, classified: &Classified, lead: usize) {
         let verdict = classified.verdict();
         if !matches!(verdict.kind, Kind::Execute | Kind::Explain | Kind::Ddl | Kind::Deallocate) {
             return;
@@ -238,27 +247,39 @@ impl Session {
         let Some(statement) = verdict.name.as_deref().and_then(|name| self.prepared.sql.get_mut(name)) else {
             return;
         };
-        if statement.on & bit(to.lead) == 0
-            && let Some(link) = self.links.get_mut(to.lead)
+        if statement.on & bit(lead) == 0
+            && let Some(link) = self.links.get_mut(lead)
         {
             link.run_unseen(&format!("{REPEATED}{}", String::from_utf8_lossy(&statement.text)));
-            statement.on |= bit(to.lead);
+            statement.on |= bit(lead);
         }
     }
 
-    /// A DEALLOCATE goes to the servers that have what it names.
-    fn deallocate_where_prepared(&self, classified: &Classified, to: Destination) -> Destination {
-        let Some(name) = classified.verdict().name.as_deref() else {
-            return Destination { others: self.links.which(|_| true) & !bit(to.lead), ..to };
+    /// The server which a DEALLOCATE is for: where its PREPARE went.
+    pub(super) fn prepared_first(&self, verdict: &Verdict) -> Option<usize> {
+        let name = verdict.name.as_deref().filter(|_| verdict.kind == Kind::Deallocate)?;
+        let server = match (self.prepared.sql.get(name), self.prepared.get(name.as_bytes())) {
+            (Some(statement), _) => statement.first,
+            (None, Some(statement)) if !name.is_empty() => statement.on.get().trailing_zeros() as usize,
+            _ => return None,
+        };
+        self.links.get(server).map(|_| server)
+    }
+
+    /// Has the other servers forget what a DEALLOCATE names.
+    pub(super) fn deallocate_elsewhere(&mut self, verdict: &Verdict, lead: usize) {
+        let Some(name) = verdict.name.as_deref().filter(|_| verdict.kind == Kind::Deallocate) else {
+            return;
         };
         let on = match (self.prepared.sql.get(name), self.prepared.get(name.as_bytes())) {
             (Some(statement), _) => statement.on,
             (None, Some(statement)) if !name.is_empty() => statement.on.get(),
             _ => 0,
         };
-        let on = on & self.links.which(|_| true);
-        let lead = if on == 0 || on & bit(to.lead) != 0 { to.lead } else { on.trailing_zeros() as usize };
-        Destination { lead, others: on & !bit(lead) }
+        let statement = format!("{REPEATED}DEALLOCATE \"{}\"", name.replace('"', "\"\""));
+        for (_, link) in self.links.iter_mut().filter(|(id, _)| on & !bit(lead) & bit(*id) != 0) {
+            link.run_unseen(&statement);
+        }
     }
 
     /// A SHOW of ours: answered here.

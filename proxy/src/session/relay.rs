@@ -13,6 +13,9 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+/// A ReadyForQuery
+const READY_LEN: usize = HEADER_LEN + 1;
+
 impl Session {
     /// Moves bytes until something happened that the main loop should see:
     /// new bytes of the client, the end of an answer, a lost server.
@@ -149,6 +152,16 @@ impl Session {
             if unasked && !heard {
                 relayed = &[];
             }
+            let learns = id == self.lead
+                && self.positions.must_be_known()
+                && link.replies.is_quiet()
+                && matches!(
+                    scan.event,
+                    Some((Event::Ready { status: TransactionStatus::Idle, relay: true }, _))
+                );
+            if learns {
+                relayed = &relayed[..relayed.len() - READY_LEN];
+            }
             link.relayed |= scan.answers;
             // As long as a read can be sent elsewhere, the client hears nothing
             // that would have to be said twice.
@@ -180,8 +193,10 @@ impl Session {
             if let Some(value) = asked {
                 self.on_position(id, &value);
             }
-            if let Some((event, _)) = scan.event {
-                self.on_event(id, event)?;
+            match scan.event {
+                Some(_) if learns => self.hold_ready(id),
+                Some((event, _)) => self.on_event(id, event)?,
+                None => {}
             }
             if between && !self.notices.is_empty() {
                 self.send_notices()?;
@@ -206,7 +221,7 @@ impl Session {
                 }
                 if !relay {
                     self.progress = true;
-                    return Ok(());
+                    return if id == self.lead { self.release_ready() } else { Ok(()) };
                 }
                 if self.is_busy() {
                     // A pipeline: there is more to come.
@@ -254,6 +269,9 @@ impl Session {
     /// A server connection is gone. The session survives it if nothing is
     /// lost with it that the client would miss.
     pub(super) fn lost(&mut self, id: usize, why: &str) -> Result<(), End> {
+        if id == self.lead {
+            self.release_ready()?;
+        }
         let is_primary = self.primary() == Some(id);
         let Some(link) = self.links.take(id) else {
             return Ok(());

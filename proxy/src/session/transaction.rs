@@ -73,6 +73,9 @@ impl Session {
             Kind::Rollback => self.transaction.ending = Ending::Rollback,
             Kind::Set if verdict.servers == Wanted::All => {
                 let name = name().unwrap_or_default();
+                if name == positions::TOKEN {
+                    self.check_token(text);
+                }
                 self.pending.push(After::Set { name, text: text.into() });
             }
             Kind::Reset => self.pending.push(After::Reset(name())),
@@ -81,7 +84,12 @@ impl Session {
                 self.pending.push(After::DiscardAll);
             }
             Kind::Prepare => {
-                let statement = SqlStatement { text: text.into(), classified: classified.clone(), on };
+                let statement = SqlStatement {
+                    text: text.into(),
+                    classified: classified.clone(),
+                    first: on.trailing_zeros() as usize,
+                    on,
+                };
                 self.pending.push(After::Prepare { name: name().unwrap_or_default(), statement });
             }
             Kind::Deallocate => self.pending.push(After::Deallocate(name())),
@@ -90,6 +98,8 @@ impl Session {
                 self.transaction.ending = Ending::Unknown;
                 self.transaction.ddl |= verdict.effects.contains(Effects::WRITES);
             }
+            // What it calls may commit.
+            Kind::Utility => self.transaction.ending = Ending::Unknown,
             _ => {}
         }
         // These leave state behind that reads on another server do not need,
@@ -131,7 +141,8 @@ impl Session {
         self.progress = true;
         self.ahead = None;
         self.reading.clear();
-        (self.sent, self.answered) = (0, 0);
+        let alone = std::mem::take(&mut self.sent) <= 1;
+        self.answered = 0;
         let before = std::mem::replace(&mut self.transaction.status, status);
         let failed = std::mem::take(&mut self.transaction.failed);
         if failed {
@@ -147,7 +158,7 @@ impl Session {
             self.transaction.began = Some(SystemTime::now());
         }
         if status == TransactionStatus::Idle {
-            self.end_transaction(before, failed);
+            self.end_transaction(before, failed, alone);
         }
         Ok(())
     }
@@ -161,7 +172,8 @@ impl Session {
         self.state.transaction_memory = 0;
     }
 
-    fn end_transaction(&mut self, before: TransactionStatus, failed: bool) {
+    /// `alone`: nothing but what ended it was answered just now.
+    fn end_transaction(&mut self, before: TransactionStatus, failed: bool, alone: bool) {
         let ending = std::mem::take(&mut self.transaction.ending);
         let committed = match ending {
             Ending::Commit => before != TransactionStatus::Failed && !failed,
@@ -179,7 +191,10 @@ impl Session {
         if std::mem::take(&mut self.transaction.ddl) {
             self.database.facts.forget();
         }
-        self.learn_commit();
+        // A text of several statements may have committed some before one failed.
+        let nothing_left =
+            ending != Ending::Unknown && if before == TransactionStatus::Idle { failed } else { !committed };
+        self.learn_commit(alone && nothing_left);
         self.tell_end(if before == TransactionStatus::Idle { !failed } else { committed });
         self.prepared.forget_portals();
     }

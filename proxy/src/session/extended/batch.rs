@@ -48,6 +48,8 @@ pub(super) struct Needs {
     pub(super) described: Servers,
     /// The COMMIT, ROLLBACK or ROLLBACK TO among them.
     pub(super) ends: Option<Kind>,
+    /// DEALLOCATE of a statement that was prepared there.
+    pub(super) deallocates: Option<usize>,
     /// BEGIN is among them.
     pub(super) begins: bool,
 }
@@ -165,7 +167,7 @@ impl Session {
     }
 
     /// What a Bind will run: a statement of this batch, or an earlier one.
-    fn bound(&self, at: usize, name: &[u8]) -> Option<Rc<Classified>> {
+    pub(super) fn bound(&self, at: usize, name: &[u8]) -> Option<Rc<Classified>> {
         let mut parsed = self.batch.messages[..at].iter().filter(|message| message.tag == b'P').count();
         for message in self.batch.messages[..at].iter().rev().filter(|message| message.tag == b'P') {
             parsed -= 1;
@@ -193,6 +195,7 @@ impl Session {
                             let what = self.executed(classified);
                             let route = router.route(what.verdict(), state, &self.database.name, &self.words);
                             let (route, after) = route.map_err(LinkError::Statement)?;
+                            needs.deallocates = needs.deallocates.or(self.prepared_first(what.verdict()));
                             needs.add(route);
                             needs.note(what.verdict().kind);
                             state = SessionState {

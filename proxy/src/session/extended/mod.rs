@@ -132,6 +132,7 @@ impl Session {
             self.cycle = Cycle { open: true, others: to.others, skip: false };
             self.now_running(to.lead, to.others);
             self.sent += 1;
+            self.bring_batch(to.lead);
         }
         self.ahead = Some(state.transaction);
         self.state = state;
@@ -154,6 +155,7 @@ impl Session {
             Needs { portal: Some(server), .. } if self.links.get(server).is_some() => {
                 if self.primary() == Some(server) { Route::Primary } else { Route::Read(server) }
             }
+            Needs { deallocates: Some(server), .. } if self.primary() != Some(server) => Route::Read(server),
             Needs { all: true, home, .. } => Route::All { home },
             Needs { primary: true, .. } => Route::Primary,
             Needs { read: Some(server), .. } => Route::Read(server),

@@ -45,6 +45,7 @@ impl Session {
                 sent_to = message.frame.start;
             }
         }
+        self.send_notices()?;
         if let Some(link) = self.links.get_mut(self.lead)
             && let Err(error) = link.send(&self.client.inbox.bytes()[sent_to..at])
         {
@@ -55,6 +56,24 @@ impl Session {
         self.client.inbox.consume(at);
         self.batch = batch;
         Ok(())
+    }
+
+    /// What statements prepared by SQL need before the batch: EXECUTE and what
+    /// embeds it has them on the lead, DEALLOCATE reaches the others too.
+    pub(super) fn bring_batch(&mut self, lead: usize) {
+        for at in 0..self.batch.messages.len() {
+            let message = self.batch.messages[at].clone();
+            if message.tag != b'B' {
+                continue;
+            }
+            let bound =
+                Bind::read(self.message_body(&message)).and_then(|bind| self.bound(at, bind.statement));
+            let Some(classified) = bound else {
+                continue;
+            };
+            self.bring_prepared(&classified, lead);
+            self.deallocate_elsewhere(classified.verdict(), lead);
+        }
     }
 
     /// See [`per_node`](super::super::per_node): a Bind stands for its Execute.
