@@ -4,7 +4,7 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use waypool_sandbox::{Cluster, Mode};
+use waypool_sandbox::{Cluster, Mode, Server};
 use waypool_tests::raw::{Raw, extended, read_port, sqlstate, value};
 use waypool_tests::{Builder, Proxy, psql, wait_until};
 
@@ -96,12 +96,14 @@ fn raw_everything_goes_to_the_main_server() {
 fn raw_the_next_server_takes_over() {
     let cluster = strangers();
     let [main, replica] = ports(&cluster);
-    for outage in [|c: &Cluster| c.server(0).kill9().unwrap(), |c| c.server(0).stop(Mode::Fast).unwrap()] {
+    let outages: [fn(&Server); 2] =
+        [|server| server.kill9().unwrap(), |server| server.stop(Mode::Fast).unwrap()];
+    for outage in outages {
         let proxy = raw(&cluster).start();
         let mut idle = Raw::login(&proxy);
         idle.run("SET work_mem = '6MB'");
         assert_eq!(read_port(&mut idle), main);
-        outage(&cluster);
+        outage(cluster.server(0));
         wait_until("server 1 takes writes", || newcomer_writes_to(&proxy) == Some(replica));
         assert_eq!(nodes(&proxy), "down replica, up main");
         // Who was there before goes on too, with what it has set.
@@ -169,7 +171,7 @@ fn publisher_and_subscriber() -> MutexGuard<'static, Cluster> {
         let cluster = builder.start().unwrap_or_else(|error| panic!("{error}"));
         let (publisher, subscriber) = (cluster.server(0), cluster.server(1));
         let schema = "CREATE TABLE t (n int PRIMARY KEY); CREATE SEQUENCE s;";
-        publisher.psql(&format!("{schema} CREATE PUBLICATION p FOR ALL TABLES")).unwrap();
+        publisher.psql(&format!("{schema} CREATE PUBLICATION p FOR TABLE t")).unwrap();
         let subscribe = format!("CREATE SUBSCRIPTION s CONNECTION '{}' PUBLICATION p", publisher.conninfo());
         // It must not run in a transaction: a psql of its own.
         subscriber.psql(schema).unwrap();

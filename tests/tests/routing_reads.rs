@@ -1,7 +1,8 @@
 //! Reads see what their session has done, wherever reads go.
 #![allow(clippy::unwrap_used)]
 
-use waypool_tests::raw::Raw;
+use waypool_tests::raw::{self, Raw, tags};
+use waypool_tests::wire;
 use waypool_tests::{Database, Proxy, client_with_messages, primary_and_standby, run_async};
 
 fn proxy() -> Proxy {
@@ -227,5 +228,37 @@ fn a_function_counts_as_what_the_catalog_says_now() {
     assert_eq!(session.value("SELECT f()"), standby.to_string());
     session.run("CREATE UNLOGGED TABLE u AS SELECT 1 AS n");
     assert_eq!(session.value("SELECT n FROM u"), "1");
+    proxy.stop();
+}
+
+#[test]
+fn what_a_batch_reads_behind_its_begin_is_read_from_the_standby() {
+    let proxy = proxy();
+    let database = Database::create("reads_begin_batch", TABLE);
+    let session = &mut login(&proxy, &database);
+    let step = |sql: &str| [wire::parse("", sql), wire::bind("", "", &[]), wire::execute("", 0)].concat();
+    let standby = primary_and_standby().server(1).port().to_string();
+    let port = "SELECT inet_server_port() FROM t LIMIT 1";
+    for end in ["COMMIT", "ROLLBACK"] {
+        // As drivers do: BEGIN goes with the first statement.
+        session.send(&[step("BEGIN"), step("SET LOCAL work_mem = '1MB'"), step(port), wire::sync()].concat());
+        assert_eq!(tags(&session.wire.until_ready()), "12C12C12DCZ");
+        session.run(end);
+        session.send(&[step("BEGIN"), step(port), step(port), wire::sync()].concat());
+        let answer = session.wire.until_ready();
+        assert_eq!(tags(&answer), "12C12DC12DCZ");
+        assert_eq!(raw::value(&answer), Some(standby.clone()), "{end}");
+        session.run("INSERT INTO t VALUES (2)");
+        assert_eq!(session.value("SELECT count(*) FROM t"), "2");
+        session.run(end);
+        session.run("DELETE FROM t WHERE n = 2");
+        // A write behind BEGIN goes with it, and errors skip to the Sync.
+        session.send(&[step("BEGIN"), step("SELECT 1/0"), step(port), wire::sync()].concat());
+        assert_eq!(tags(&session.wire.until_ready()), "12C1EZ");
+        session.run("ROLLBACK");
+        session.send(&[step("BEGIN"), step("INSERT INTO t VALUES (2)"), step(port), wire::sync()].concat());
+        assert_eq!(tags(&session.wire.until_ready()), "12C12C12DCZ");
+        session.run("ROLLBACK");
+    }
     proxy.stop();
 }

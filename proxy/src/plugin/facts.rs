@@ -36,6 +36,33 @@ impl FactSource for NoFacts {
     }
 }
 
+/// A [`FactKey`] that owns nothing: what a map of facts is asked for.
+///
+/// The variants and fields are those of `FactKey`, in the same order, so that
+/// both hash alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FactRef<'a> {
+    Function { schema: Option<&'a str>, name: &'a str },
+    Operator { name: &'a str },
+    Relation { schema: Option<&'a str>, name: &'a str },
+}
+
+impl<'a> From<&'a FactKey> for FactRef<'a> {
+    fn from(key: &'a FactKey) -> Self {
+        match key {
+            FactKey::Function { schema, name } => FactRef::Function { schema: schema.as_deref(), name },
+            FactKey::Operator { name } => FactRef::Operator { name },
+            FactKey::Relation { schema, name } => FactRef::Relation { schema: schema.as_deref(), name },
+        }
+    }
+}
+
+impl hashbrown::Equivalent<FactKey> for FactRef<'_> {
+    fn equivalent(&self, key: &FactKey) -> bool {
+        *self == FactRef::from(key)
+    }
+}
+
 /// A fact that a plugin asked for and that was not known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FactKey {

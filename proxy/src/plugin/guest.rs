@@ -1,10 +1,11 @@
 //! The proxy, seen from inside an instance: what a plugin may ask, and the
 //! limits it lives in.
 
+use std::borrow::Cow;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use wasmtime::component::Linker;
+use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut};
 
 use super::contract::{FunctionFact, Level, RelationFact, VERSION, Verdict};
@@ -157,13 +158,13 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
         Ok(())
     })?;
     host.func_wrap("find-function", |store: StoreContextMut<'_, Guest>, name| {
-        Ok((find_function(store, name),))
+        Ok((find_function(store, name)?,))
     })?;
-    host.func_wrap("find-operator", |store: StoreContextMut<'_, Guest>, (name,): (String,)| {
-        Ok((find_operator(store, name),))
+    host.func_wrap("find-operator", |store: StoreContextMut<'_, Guest>, (name,): (WasmStr,)| {
+        Ok((find_operator(store, name)?,))
     })?;
     host.func_wrap("find-relation", |store: StoreContextMut<'_, Guest>, name| {
-        Ok((find_relation(store, name),))
+        Ok((find_relation(store, name)?,))
     })?;
     link_session(&mut linker)?;
     link_store(&mut linker)?;
@@ -215,43 +216,56 @@ fn link_store(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     )
 }
 
-/// Schema and name.
-type Name = (Option<String>, String);
+/// Schema and name, as they lie in the guest's memory.
+type Name = (Option<WasmStr>, WasmStr);
 
-fn find_function(mut store: StoreContextMut<'_, Guest>, (schema, name): Name) -> FunctionFact {
-    let guest = store.data_mut();
-    let fact = match guest.facts() {
-        Some(facts) => facts.function_fact(schema.as_deref(), &name),
-        None => FunctionFact::Unknown,
-    };
+/// Nothing is copied out of the guest, unless a fact is not known.
+fn find_function(
+    mut store: StoreContextMut<'_, Guest>,
+    (schema, name): Name,
+) -> wasmtime::Result<FunctionFact> {
+    let (schema, name) = named(&store, schema.as_ref(), &name)?;
+    let facts = store.data().facts();
+    let fact = facts.map_or(FunctionFact::Unknown, |facts| facts.function_fact(schema.as_deref(), &name));
     if fact == FunctionFact::Unknown {
-        guest.note_missing(FactKey::Function { schema, name });
+        let key = FactKey::Function { schema: schema.map(Cow::into_owned), name: name.into_owned() };
+        store.data_mut().note_missing(key);
     }
-    fact
+    Ok(fact)
 }
 
-fn find_operator(mut store: StoreContextMut<'_, Guest>, name: String) -> FunctionFact {
-    let guest = store.data_mut();
-    let fact = match guest.facts() {
-        Some(facts) => facts.operator_fact(&name),
-        None => FunctionFact::Unknown,
-    };
+fn find_operator(mut store: StoreContextMut<'_, Guest>, name: WasmStr) -> wasmtime::Result<FunctionFact> {
+    let name = name.to_str(&store)?;
+    let facts = store.data().facts();
+    let fact = facts.map_or(FunctionFact::Unknown, |facts| facts.operator_fact(&name));
     if fact == FunctionFact::Unknown {
-        guest.note_missing(FactKey::Operator { name });
+        let key = FactKey::Operator { name: name.into_owned() };
+        store.data_mut().note_missing(key);
     }
-    fact
+    Ok(fact)
 }
 
-fn find_relation(mut store: StoreContextMut<'_, Guest>, (schema, name): Name) -> RelationFact {
-    let guest = store.data_mut();
-    let fact = match guest.facts() {
-        Some(facts) => facts.relation_fact(schema.as_deref(), &name),
-        None => RelationFact::Unknown,
-    };
+fn find_relation(
+    mut store: StoreContextMut<'_, Guest>,
+    (schema, name): Name,
+) -> wasmtime::Result<RelationFact> {
+    let (schema, name) = named(&store, schema.as_ref(), &name)?;
+    let facts = store.data().facts();
+    let fact = facts.map_or(RelationFact::Unknown, |facts| facts.relation_fact(schema.as_deref(), &name));
     if fact == RelationFact::Unknown {
-        guest.note_missing(FactKey::Relation { schema, name });
+        let key = FactKey::Relation { schema: schema.map(Cow::into_owned), name: name.into_owned() };
+        store.data_mut().note_missing(key);
     }
-    fact
+    Ok(fact)
+}
+
+fn named<'s>(
+    store: &'s StoreContextMut<'_, Guest>,
+    schema: Option<&WasmStr>,
+    name: &WasmStr,
+) -> wasmtime::Result<(Option<Cow<'s, str>>, Cow<'s, str>)> {
+    let schema = schema.map(|schema| schema.to_str(store)).transpose()?;
+    Ok((schema, name.to_str(store)?))
 }
 
 fn log(mut store: StoreContextMut<'_, Guest>, level: Level, mut message: String) {

@@ -37,7 +37,7 @@ mod worker;
 
 pub use counters::Counts;
 pub use error::{CallError, Fault, PluginError};
-pub use facts::{FactKey, FactSource, NoFacts};
+pub use facts::{FactKey, FactRef, FactSource, NoFacts};
 pub use generation::{Change, PluginInfo};
 pub use host::{Options, PluginHost};
 pub use setting::{Setting, Words};

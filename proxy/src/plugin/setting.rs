@@ -9,7 +9,7 @@ const MAX_WORDS: usize = 1000;
 const MAX_WORD_BYTES: usize = 1024;
 
 /// Words that a balancer keeps with a session, until its transaction is over.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Words(RefCell<Vec<String>>);
 
 impl Words {

@@ -8,9 +8,9 @@ use super::catalog::{self, Fact};
 use crate::auth::server::Credentials;
 use crate::cluster::{Backend, Cluster};
 use crate::plugin::contract::{FunctionFact, RelationFact, RelationFacts, Volatility};
-use crate::plugin::{FactKey, FactSource};
+use crate::plugin::{FactKey, FactRef, FactSource};
 use crate::pool::{Identity, Pool, ServerConn};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -89,9 +89,9 @@ impl Facts {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn get(&self, key: &FactKey) -> Option<Fact> {
+    fn get(&self, key: FactRef) -> Option<Fact> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(key).copied()
+        known.get(&key).copied()
     }
 
     /// Takes a fact that is known without a look-up.
@@ -110,7 +110,7 @@ impl Facts {
     pub async fn fetch(&self, missing: &[FactKey]) -> bool {
         let looking = &mut *self.looking.lock().await;
         // Somebody else may have asked for the same while we waited.
-        let wanted: Vec<_> = missing.iter().filter(|key| self.get(key).is_none()).collect();
+        let wanted: Vec<_> = missing.iter().filter(|key| self.get(FactRef::from(*key)).is_none()).collect();
         if wanted.is_empty() {
             return true;
         }
@@ -215,21 +215,21 @@ impl Facts {
 
 impl FactSource for Facts {
     fn function_fact(&self, schema: Option<&str>, name: &str) -> FunctionFact {
-        match self.get(&FactKey::Function { schema: schema.map(str::to_owned), name: name.to_owned() }) {
+        match self.get(FactRef::Function { schema, name }) {
             Some(Fact::Function(fact)) => fact,
             _ => FunctionFact::Unknown,
         }
     }
 
     fn operator_fact(&self, name: &str) -> FunctionFact {
-        match self.get(&FactKey::Operator { name: name.to_owned() }) {
+        match self.get(FactRef::Operator { name }) {
             Some(Fact::Function(fact)) => fact,
             _ => FunctionFact::Unknown,
         }
     }
 
     fn relation_fact(&self, schema: Option<&str>, name: &str) -> RelationFact {
-        match self.get(&FactKey::Relation { schema: schema.map(str::to_owned), name: name.to_owned() }) {
+        match self.get(FactRef::Relation { schema, name }) {
             Some(Fact::Relation(fact)) => fact,
             _ => RelationFact::Unknown,
         }

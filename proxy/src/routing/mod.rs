@@ -166,12 +166,6 @@ impl Router {
         Ok(Asked { classified, missing, keep })
     }
 
-    /// Asks classifier and rewriter without looking into the cache, as
-    /// `waypool bench` does.
-    pub fn ask_plugins(&mut self, text: &str, database: &Database) -> Result<Classified, PgError> {
-        self.ask(text, database).map(|asked| asked.classified)
-    }
-
     fn keep(&mut self, text: &[u8], database: &Database, classified: &Rc<Classified>) {
         let verdict = &classified.verdict;
         let names = verdict.reads.iter().chain(&verdict.writes).chain(&verdict.functions);

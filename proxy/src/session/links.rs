@@ -114,13 +114,24 @@ impl Session {
 
     /// Whether a read may go to this server now: inside a transaction it must
     /// be part of it, and it must have the session's state.
-    fn may_read(&self, id: usize) -> bool {
+    pub(super) fn may_read(&self, id: usize) -> bool {
         if self.settings.unrepeatable {
             return false;
         }
         match self.transaction.status {
             TransactionStatus::Idle => true,
             _ => self.links.get(id).is_some_and(|link| link.in_transaction() && !link.failed_unseen),
+        }
+    }
+
+    /// Why [`Session::may_read`] says no, for people.
+    pub(super) fn why_not(&self, id: usize) -> &'static str {
+        match self.links.get(id).is_some_and(Link::in_transaction) {
+            _ if self.settings.unrepeatable => {
+                "the session has state that no other server has: it stays on the primary"
+            }
+            true => "an earlier statement of the transaction failed on that server",
+            false => "the transaction is not open on that server",
         }
     }
 

@@ -349,7 +349,8 @@ impl Session {
         match session.greet().await {
             Ok(()) => Ok(session),
             Err(error) => {
-                let Session { client, worker, database, .. } = session;
+                let Session { client, worker, database, identity, .. } = session;
+                worker.proxy.trusted.forget(&identity.user, &identity.database);
                 let name = database.name.clone();
                 drop(database);
                 worker.forget_unused(&name);

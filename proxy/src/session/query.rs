@@ -4,7 +4,6 @@ use super::link::{Servers, bit};
 use super::links::{Destination, LinkError, REPEATED};
 use super::{End, Session, Step};
 use crate::admin::{route, show};
-use crate::plugin::Words;
 use crate::plugin::contract::{Effects, Kind, Plan, Servers as Wanted, Verdict};
 use crate::protocol::backend::{TransactionStatus, ready_for_query, text_result};
 use crate::protocol::{Frame, HEADER_LEN, PgError, frontend};
@@ -316,10 +315,16 @@ impl Session {
         };
         let what = self.executed(classified);
         // Whatever the balancer would remember of it is forgotten.
-        let words = Words::default();
+        let words = self.words.clone();
         let (to, why) =
             router.borrow_mut().explain(what.verdict(), self.state(), &self.database.name, &words)?;
-        Ok(route::facts(&self.worker.proxy, &what, to, why))
+        match to {
+            routing::Route::Read(id) if !self.may_read(id) => {
+                let why = self.why_not(id).to_owned();
+                Ok(route::facts(&self.worker.proxy, &what, routing::Route::Primary, why))
+            }
+            _ => Ok(route::facts(&self.worker.proxy, &what, to, why)),
+        }
     }
 
     /// FunctionCall: like a statement that writes, as Pgpool-II has it.

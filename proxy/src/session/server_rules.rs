@@ -30,6 +30,12 @@ impl Trusted {
         trusted.get(who).is_some_and(|since| since.elapsed() < TRUST)
     }
 
+    /// A server has refused such a login after all.
+    pub fn forget(&self, user: &str, database: &str) {
+        let mut trusted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        trusted.retain(|(one, of), _| one != user || of != database);
+    }
+
     fn add(&self, who: (String, String)) {
         let mut trusted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if trusted.len() >= REMEMBERED {

@@ -1,6 +1,6 @@
 //! Whose commits count.
 
-use waypool_tests::raw::{Raw, read_port, sqlstate, value, wait_blocked};
+use waypool_tests::raw::{Raw, extended, read_port, sqlstate, value, wait_blocked};
 use waypool_tests::{wait_until, wire};
 
 use crate::{FOR_EVER, SEEN, login, parse, pause, proxy, resume, run_all, seen, servers};
@@ -51,7 +51,11 @@ fn a_commit_whose_position_is_not_known_yet_counts_for_the_user() {
     run_all(&mut holder, &["BEGIN", "LOCK pg_catalog.pg_proc"], 0);
     writer.send(&wire::query("INSERT INTO t VALUES (1)"));
     wait_blocked(primary, "pg_current_wal_insert_lsn");
-    // Unless its answer is held back, the client knows of the commit.
+    // Unless the answer is held back, at least its ReadyForQuery, the client
+    // goes on with other sessions.
+    if writer.has_answer() {
+        assert_eq!(writer.wire.next().unwrap().tag, b'C');
+    }
     let known = writer.has_answer();
     if known {
         reader.send(&wire::query(SEEN));
@@ -67,6 +71,26 @@ fn a_commit_whose_position_is_not_known_yet_counts_for_the_user() {
         reader.send(&wire::query(SEEN));
     }
     assert_eq!(parse(&value(&reader.wire.until_ready()).unwrap()), (primary.port(), 1));
+    proxy.stop();
+}
+
+#[test]
+fn a_commit_in_a_pipeline_counts_for_the_user_at_once() {
+    let cluster = servers();
+    let primary = cluster.primary();
+    let proxy = proxy(&cluster, "user", 0).start();
+    let [mut writer, mut reader] = [(); 2].map(|()| login(&proxy, "anna"));
+    pause(cluster.server(1));
+    let mut holder = Raw::direct(primary, &[]);
+    holder.run("SELECT pg_advisory_lock(1)");
+    let statements = ["INSERT INTO t VALUES (1)", "SELECT pg_advisory_lock(1) /* behind */"];
+    writer.send(&statements.map(extended).concat());
+    // The pipeline goes on for a while, but the client knows of its first part.
+    assert_eq!(sqlstate(&writer.wire.until_ready()), None);
+    wait_blocked(primary, "behind");
+    assert_eq!(seen(&mut reader), (primary.port(), 1));
+    holder.run("SELECT pg_advisory_unlock(1)");
+    writer.wire.until_ready();
     proxy.stop();
 }
 

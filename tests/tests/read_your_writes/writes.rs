@@ -112,7 +112,15 @@ const WRITES: &[(&str, Write)] = &[
     }),
     ("a pipeline in which another transaction is rolled back", |s, n| {
         let insert = format!("INSERT INTO t VALUES ({n})");
-        send(s, &[&insert, "BEGIN", "ROLLBACK"].map(|sql| extended(sql)).concat(), 3);
+        send(s, &[insert.as_str(), "BEGIN", "ROLLBACK"].map(extended).concat(), 3);
+    }),
+    ("a text that is too long to be looked at", |s, n| {
+        s.run(&format!("INSERT INTO t VALUES ({n}) /* {} */", "x".repeat(4 << 20)));
+    }),
+    ("COPY, extended", |s, n| {
+        let rows = [copy_data(format!("{n}\n").as_bytes()), copy_done(), wire::sync()].concat();
+        let begun = [wire::parse("", "COPY t FROM STDIN"), wire::bind("", "", &[]), wire::execute("", 0)];
+        send(s, &[begun.concat(), rows].concat(), 1);
     }),
     ("TRUNCATE", |s, n| run_all(s, &["INSERT INTO t VALUES ($n)", "BEGIN", "TRUNCATE t", "ROLLBACK"], n)),
 ];

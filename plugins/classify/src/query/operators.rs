@@ -6,6 +6,11 @@ use super::{MOST_NAMES, Reader};
 use crate::keyword::Keyword;
 use crate::words::Cursor;
 
+/// Operators that are not asked about: indexes, DISTINCT and joins call these
+/// whenever they like, so nobody has made them write. (If somebody has, the
+/// standby refuses, and the read runs again.)
+const COMPARISONS: [&str; 7] = ["=", "<>", "!=", "<", ">", "<=", ">="];
+
 impl<'a> Reader<'a> {
     pub(super) fn operator(&mut self) {
         let operator = self.cursor.raw();
@@ -69,7 +74,7 @@ impl<'a> Reader<'a> {
     }
 
     fn add_operator(&mut self, operator: &'a str) {
-        let known = self.query.operators.contains(&operator);
+        let known = COMPARISONS.contains(&operator) || self.query.operators.contains(&operator);
         match self.query.operators.len() < MOST_NAMES {
             _ if known => {}
             true => self.query.operators.push(operator),

@@ -99,6 +99,24 @@ impl Session {
         Ok((complete || full) && !self.batch.messages.is_empty())
     }
 
+    /// Cuts the batch behind the BEGIN that it starts with, so that the reads
+    /// behind it can go to another server.
+    pub(super) fn keep_begin_alone(&mut self) -> bool {
+        let messages = &self.batch.messages;
+        let Some(execute) = messages.iter().position(|message| message.tag == b'E') else {
+            return false;
+        };
+        let first = messages[..execute].iter().position(|message| message.tag == b'B');
+        let bound = first.and_then(|at| Bind::read(self.message_body(&messages[at])).map(|bind| (at, bind)));
+        let begins = bound.and_then(|(at, bind)| self.bound(at, bind.statement));
+        if begins.is_none_or(|classified| classified.verdict().kind != Kind::Begin) {
+            return false;
+        }
+        self.batch.end = messages[execute].frame.end;
+        self.batch.messages.truncate(execute + 1);
+        true
+    }
+
     /// The part of a message that lies in the inbox, without its header.
     pub(super) fn message_body(&self, message: &Message) -> &[u8] {
         body_of(&self.client.inbox, message)
@@ -269,6 +287,11 @@ impl Needs {
             true => Kind::Begin,
             false => self.ends.unwrap_or(Kind::Unknown),
         }
+    }
+
+    /// BEGIN, and then reads only.
+    pub(super) fn begins_to_read(&self) -> bool {
+        self.begins && self.read.is_some() && !self.primary
     }
 
     fn note(&mut self, kind: Kind) {

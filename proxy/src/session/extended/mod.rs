@@ -28,6 +28,8 @@ pub struct Cycle {
     others: Servers,
     /// It has failed here, not on a server: the rest to Sync is dropped.
     skip: bool,
+    /// Nothing but a BEGIN has been sent, of a batch that goes on with a read.
+    begun: bool,
 }
 
 impl Cycle {
@@ -122,14 +124,18 @@ impl Session {
 
     async fn run_batch(&mut self) -> Result<Step, LinkError> {
         self.classify_batch().await?;
-        let (needs, state) = self.batch_needs()?;
+        let (mut needs, mut state) = self.batch_needs()?;
+        if !self.cycle.open && needs.begins_to_read() && self.keep_begin_alone() {
+            (needs, state) = self.batch_needs()?;
+        }
         if self.cycle.open {
             self.continue_cycle(&needs).await?;
         } else {
             let Some(to) = self.begin_cycle(&needs).await? else {
                 return Ok(self.block()?);
             };
-            self.cycle = Cycle { open: true, others: to.others, skip: false };
+            let begun = needs.begins && self.batch.messages.last().is_some_and(|last| last.tag == b'E');
+            self.cycle = Cycle { open: true, others: to.others, skip: false, begun };
             self.now_running(to.lead, to.others);
             self.sent += 1;
             self.bring_batch(to.lead);
@@ -185,8 +191,18 @@ impl Session {
     }
 
     /// More messages of an open cycle. Its lead changes only if they need the
-    /// primary and it is another server.
+    /// primary and it is another server, or if they read after a BEGIN alone.
     async fn continue_cycle(&mut self, needs: &Needs) -> Result<(), LinkError> {
+        if std::mem::take(&mut self.cycle.begun)
+            && let Needs { primary: false, all: false, read: Some(server), .. } = *needs
+        {
+            self.sync_early().await?;
+            if !self.cycle.skip {
+                let to = self.connect_route(Route::Read(server), Kind::Unknown).await?;
+                self.now_running(to.lead, 0);
+            }
+            return Ok(());
+        }
         let stays =
             self.primary() == Some(self.lead) || !(needs.primary || needs.all) || self.transaction.failed;
         if stays {

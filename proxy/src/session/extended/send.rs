@@ -88,7 +88,10 @@ impl Session {
                 b'P' => {
                     let Some(parse) = Parse::read(body) else { continue };
                     let (name, text) = (parse.statement.to_vec(), parse.text.to_vec());
-                    self.tell_nodes("Parse: ", &text, bit(self.lead))?;
+                    let what = batch.parsed.get(parsed.len());
+                    let copied = what.is_some_and(|what| goes_to_all(what) && !begins_for_primary(what));
+                    let others = if copied { self.cycle.others } else { 0 };
+                    self.tell_nodes("Parse: ", &text, bit(self.lead) | others)?;
                     parsed.push((name, text));
                 }
                 b'B' => {
