@@ -11,3 +11,6 @@ pub fn parse(text: &str) -> Option<u64> {
 pub fn show(position: u64) -> String {
     format!("{:X}/{:X}", position >> 32, position & 0xFFFF_FFFF)
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,7 +179,7 @@ impl Cluster {
     /// server that is up and not in recovery takes its place. A primary that
     /// is down stays the primary until another one appears. Where servers are
     /// not asked, it is the one that the configuration appoints, else the first
-    /// that is up.
+    /// that is up; in raw mode for as long as it is.
     fn elect_primary(&self) {
         let claims = |backend: &Arc<Backend>| backend.is_up() && backend.role() == Role::Primary;
         let first_up = || self.backends.iter().find(|backend| backend.is_up());
@@ -190,7 +190,8 @@ impl Cluster {
                 .filter(|backend| claims(backend))
                 .or_else(|| self.backends.iter().find(|backend| claims(backend))),
             ClusteringMode::LogicalReplication => appointed().or_else(first_up),
-            ClusteringMode::Raw => first_up(),
+            // Nobody has copied to the one that comes back what was written meanwhile.
+            ClusteringMode::Raw => self.primary().filter(|backend| backend.is_up()).or_else(first_up),
         };
         let Some(found) = found else {
             return;

@@ -12,6 +12,7 @@ use super::{Backend, Cluster, Timing};
 use crate::auth::server::Credentials;
 use crate::config::{ClusteringMode, Config};
 use crate::pool::{Identity, Pool, ServerConn};
+use crate::wal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -217,7 +218,8 @@ async fn look_through(conn: &mut ServerConn, cluster: &Cluster, backend: &Backen
     let Some([Some(recovery), lsn]) = rows.first().map(Vec::as_slice) else {
         return Err("pg_is_in_recovery() gave no row".to_owned());
     };
-    let seen = Seen { in_recovery: recovery == "true", lsn: lsn.as_deref().and_then(parse_lsn).unwrap_or(0) };
+    let seen =
+        Seen { in_recovery: recovery == "true", lsn: lsn.as_deref().and_then(wal::parse).unwrap_or(0) };
     if !seen.in_recovery && cluster.is_primary(backend.id) {
         // Without the right to see it, the columns stay empty.
         let rows = conn.simple_query(STANDBYS).await.unwrap_or_default();
@@ -240,11 +242,4 @@ fn replication_of(standby: &Backend, rows: &[Vec<Option<String>>]) -> Option<Rep
     // Nothing, too, where it has replayed all there is.
     let replay_lag = column(3).parse().ok().map(Duration::from_micros);
     Some(Replication { state: column(1), sync_state: column(2), replay_lag })
-}
-
-/// `16/B374D848` as a number of bytes.
-pub(super) fn parse_lsn(text: &str) -> Option<u64> {
-    let (high, low) = text.split_once('/')?;
-    let part = |hex: &str| u32::from_str_radix(hex, 16).ok().map(u64::from);
-    Some(part(high)? << 32 | part(low)?)
 }

@@ -87,10 +87,3 @@ fn a_failure_stops_reads_until_the_monitor_has_looked() {
     assert!(cluster.backends[0].set(Status::Up, Role::Standby));
     assert!(cluster.is_readable(0));
 }
-
-#[test]
-fn lsn_as_bytes() {
-    assert_eq!(super::monitor::parse_lsn("16/B374D848"), Some(0x16_b374_d848));
-    assert_eq!(super::monitor::parse_lsn("0/0"), Some(0));
-    assert_eq!(super::monitor::parse_lsn("nonsense"), None);
-}

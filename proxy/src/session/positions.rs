@@ -9,6 +9,7 @@
 use super::link::bit;
 use super::links::LinkError;
 use super::{End, Session};
+use crate::config::ClusteringMode;
 use crate::plugin::contract::{ReadAfter, SessionPlan};
 use crate::protocol::backend::{TransactionStatus, ready_for_query};
 use crate::protocol::error::notice;
@@ -142,6 +143,10 @@ impl Session {
             self.drain(bit(primary)).await?;
         }
         let wanted = self.positions.wanted();
+        if wanted > 0 && self.worker.proxy.cluster.mode != ClusteringMode::StreamingReplication {
+            // Such a server replays nothing: what it has is not to be learned.
+            return Ok(false);
+        }
         let deadline = Instant::now() + self.positions.wait;
         let mut pause = FIRST_PAUSE;
         loop {
