@@ -9,12 +9,13 @@ use crate::plugin::{OnError, Options, Origin, PluginError, PluginHost, PluginSou
 use crate::pool::{Limits, Pool, Target};
 use crate::routing::facts::{Facts, Lookup};
 use crate::session::cancel;
+use crate::session::positions::UserCommits;
 use crate::session::server_rules::Trusted;
 use crate::tls;
 use arc_swap::{ArcSwap, Guard};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The built-in plugins, compiled when Waypool was built.
@@ -41,8 +42,8 @@ pub struct Proxy {
     pub clients: AtomicUsize,
     lookup: Arc<Lookup>,
     facts: Mutex<HashMap<Arc<str>, Arc<Facts>>>,
-    /// By user: behind which WAL position the last commit of its sessions is.
-    commits: Mutex<HashMap<String, Arc<AtomicU64>>>,
+    /// By user: what its sessions have committed.
+    commits: Mutex<HashMap<String, Arc<UserCommits>>>,
 }
 
 /// Who may come in, and how: replaced as a whole by a reload.
@@ -135,8 +136,8 @@ impl Proxy {
         self.config.load()
     }
 
-    /// The WAL position behind which the last commit of this user's sessions is.
-    pub fn last_commit_of(&self, user: &str) -> Arc<AtomicU64> {
+    /// What the sessions of this user have committed.
+    pub fn commits_of(&self, user: &str) -> Arc<UserCommits> {
         let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
         match commits.get(user) {
             Some(position) => position.clone(),

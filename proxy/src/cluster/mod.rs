@@ -182,7 +182,11 @@ impl Cluster {
     /// that is up; in raw mode for as long as it is.
     fn elect_primary(&self) {
         let claims = |backend: &Arc<Backend>| backend.is_up() && backend.role() == Role::Primary;
-        let first_up = || self.backends.iter().find(|backend| backend.is_up());
+        // One that was not looked at yet may be up: it comes first.
+        let first_up = || {
+            let first = self.backends.iter().find(|backend| backend.status() != backend::Status::Down);
+            first.filter(|backend| backend.is_up())
+        };
         let appointed = || self.backends.iter().find(|backend| backend.config.flag.always_primary);
         let found = match self.mode {
             ClusteringMode::StreamingReplication => self

@@ -115,7 +115,7 @@ impl Session {
     /// Whether a read may go to this server now: inside a transaction it must
     /// be part of it, and it must have the session's state.
     pub(super) fn may_read(&self, id: usize) -> bool {
-        if self.settings.unrepeatable {
+        if self.settings.unrepeatable || self.transaction.primary_only {
             return false;
         }
         match self.transaction.status {
@@ -130,6 +130,7 @@ impl Session {
             _ if self.settings.unrepeatable => {
                 "the session has state that no other server has: it stays on the primary"
             }
+            _ if self.transaction.primary_only => "the transaction follows one that wrote (AND CHAIN)",
             true => "an earlier statement of the transaction failed on that server",
             false => "the transaction is not open on that server",
         }

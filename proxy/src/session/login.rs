@@ -301,7 +301,7 @@ impl Session {
         };
         let plan = worker.router.borrow_mut().session_start(&info);
         let generation = worker.proxy.plugins.generation();
-        let last_commit = worker.proxy.last_commit_of(&startup.user);
+        let commits = worker.proxy.commits_of(&startup.user);
         let key_len = if startup.minor >= 2 { 32 } else { 4 };
         let mut session = Session {
             client,
@@ -330,7 +330,7 @@ impl Session {
                 generation,
             },
             words: Default::default(),
-            positions: Positions::new(&plan, last_commit),
+            positions: Positions::new(&plan, commits),
             sticky: false,
             passing: 0,
             copying: false,
@@ -338,7 +338,7 @@ impl Session {
             progress: false,
             retry: Vec::new(),
             reading: Vec::new(),
-            ready_held: false,
+            ready_held: None,
             sent: 0,
             answered: 0,
             ahead: None,

@@ -18,7 +18,7 @@ pub mod link;
 pub mod links;
 pub mod login;
 mod per_node;
-mod positions;
+pub mod positions;
 pub mod prepared;
 pub mod query;
 pub mod relay;
@@ -122,7 +122,7 @@ pub struct Session {
     /// What the statements under way on a standby are, each with its cycle.
     reading: Vec<(usize, Rc<Classified>)>,
     /// The client's ReadyForQuery waits until the commit's position is known.
-    ready_held: bool,
+    ready_held: Option<TransactionStatus>,
     /// Cycles sent, and answered, since nothing was under way.
     sent: usize,
     answered: usize,
@@ -185,7 +185,7 @@ impl Session {
 
     /// Answers are due.
     fn is_busy(&self) -> bool {
-        self.ready_held || self.links.get(self.lead).is_some_and(|link| link.replies.owes_client())
+        self.ready_held.is_some() || self.links.get(self.lead).is_some_and(|link| link.replies.owes_client())
     }
 
     /// The message waits until the answers due have come.

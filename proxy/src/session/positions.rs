@@ -15,7 +15,7 @@ use crate::protocol::backend::{TransactionStatus, ready_for_query};
 use crate::protocol::error::notice;
 use crate::wal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Where the WAL of the primary is: behind every commit so far.
@@ -41,28 +41,72 @@ pub struct Positions {
     wait: Duration,
     /// Behind the last commit of this session.
     own: u64,
-    /// Behind the last commit of all sessions of this user.
-    user: Arc<AtomicU64>,
+    /// Of all sessions of this user.
+    user: Arc<UserCommits>,
     /// As the client has set it.
     token: u64,
     /// The statement or transaction under way writes.
     pub wrote: bool,
+    /// Part of what was written is committed, whatever becomes of the rest.
+    committed: bool,
+    /// The client knows of a commit whose position is not known yet.
+    unknown: bool,
+}
+
+/// What the sessions of one user have committed.
+#[derive(Debug, Default)]
+pub struct UserCommits {
+    /// Behind the last commit whose position is known.
+    position: AtomicU64,
+    /// Sessions with a commit whose position is not known yet.
+    unknown: AtomicUsize,
 }
 
 impl Positions {
-    pub fn new(plan: &SessionPlan, user: Arc<AtomicU64>) -> Self {
+    pub fn new(plan: &SessionPlan, user: Arc<UserCommits>) -> Self {
         let wait = Duration::from_millis(u64::from(plan.wait_millis));
-        Positions { scope: plan.read_after, wait, own: 0, user, token: 0, wrote: false }
+        Positions {
+            scope: plan.read_after,
+            wait,
+            own: 0,
+            user,
+            token: 0,
+            wrote: false,
+            committed: false,
+            unknown: false,
+        }
     }
 
     fn saw_commit(&mut self, position: u64) {
         self.own = self.own.max(position);
-        self.user.fetch_max(position, Ordering::AcqRel);
+        self.user.position.fetch_max(position, Ordering::AcqRel);
     }
 
     /// Before the client hears of its commit: other sessions may read next.
-    pub fn must_be_known(&self) -> bool {
-        self.wrote && self.scope == ReadAfter::User
+    pub fn must_be_known(&self, committed: bool) -> bool {
+        self.unknown || (committed && self.wrote && self.scope == ReadAfter::User)
+    }
+
+    /// The client hears of a commit in the middle of a pipeline: what comes
+    /// behind it cannot wait for a question. Until that is answered, reads of
+    /// this user's sessions wait, or go to the primary.
+    pub fn goes_on(&mut self, committed: bool) {
+        if self.must_be_known(committed) && !self.unknown {
+            self.unknown = true;
+            self.user.unknown.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The position is known, or never will be.
+    fn known(&mut self) {
+        if std::mem::take(&mut self.unknown) {
+            self.user.unknown.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// A commit of this user may be behind what is known.
+    fn is_in_doubt(&self) -> bool {
+        self.scope == ReadAfter::User && self.user.unknown.load(Ordering::Acquire) > 0
     }
 
     /// What a standby must have replayed.
@@ -70,48 +114,65 @@ impl Positions {
         let commits = match self.scope {
             ReadAfter::Nothing => 0,
             ReadAfter::Session => self.own,
-            ReadAfter::User => self.own.max(self.user.load(Ordering::Acquire)),
+            ReadAfter::User => self.own.max(self.user.position.load(Ordering::Acquire)),
         };
         commits.max(self.token)
+    }
+}
+
+impl Drop for Positions {
+    fn drop(&mut self) {
+        self.known();
     }
 }
 
 impl Session {
     /// The lead has committed, or may have: where, is asked before the client
     /// gets its ReadyForQuery.
-    pub(super) fn hold_ready(&mut self, id: usize) {
+    pub(super) fn hold_ready(&mut self, id: usize, status: TransactionStatus) {
         self.positions.wrote = false;
         let Some(link) = self.links.get_mut(id) else {
             return;
         };
-        link.conn.status = TransactionStatus::Idle;
+        link.conn.status = status;
         link.relayed = false;
         for undo in link.replies.take_unanswered() {
             self.prepared.undo(undo);
         }
         link.ask_unseen(COMMITTED);
-        self.ready_held = true;
+        self.ready_held = Some(status);
         self.progress = true;
     }
 
     /// The answer has come, or never will.
     pub(super) fn release_ready(&mut self) -> Result<(), End> {
-        if !std::mem::take(&mut self.ready_held) {
+        let Some(status) = self.ready_held.take() else {
             return Ok(());
-        }
+        };
+        self.positions.known();
         let mut out = Vec::with_capacity(6);
-        ready_for_query(&mut out, TransactionStatus::Idle);
+        ready_for_query(&mut out, status);
         self.answer(&out)?;
         self.cancel.set_running(0);
         self.copying = false;
-        self.on_ready(TransactionStatus::Idle)
+        self.on_ready(status)
+    }
+
+    /// COMMIT AND CHAIN: the next transaction has begun, on servers that need
+    /// not show the last one yet.
+    pub(super) fn chained(&mut self) {
+        if self.positions.wrote && self.positions.scope != ReadAfter::Nothing {
+            self.positions.committed = true;
+            self.transaction.primary_only = true;
+        }
     }
 
     /// A transaction has ended, or a statement outside of one: what may have
     /// been committed is asked about.
     pub(super) fn learn_commit(&mut self, rolled_back: bool) {
         let wrote = std::mem::take(&mut self.positions.wrote);
-        if !wrote || rolled_back || self.positions.scope == ReadAfter::Nothing {
+        let committed = std::mem::take(&mut self.positions.committed);
+        if !wrote || (rolled_back && !committed) || self.positions.scope == ReadAfter::Nothing {
             return;
         }
         if let Some(primary) = self.primary()
@@ -142,12 +203,18 @@ impl Session {
             // The position of the last commit may still be on its way.
             self.drain(bit(primary)).await?;
         }
+        let deadline = Instant::now() + self.positions.wait;
+        while self.positions.is_in_doubt() {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            tokio::time::sleep(FIRST_PAUSE).await;
+        }
         let wanted = self.positions.wanted();
         if wanted > 0 && self.worker.proxy.cluster.mode != ClusteringMode::StreamingReplication {
             // Such a server replays nothing: what it has is not to be learned.
             return Ok(false);
         }
-        let deadline = Instant::now() + self.positions.wait;
         let mut pause = FIRST_PAUSE;
         loop {
             let Some(link) = self.links.get_mut(id) else {

@@ -152,14 +152,25 @@ impl Session {
             if unasked && !heard {
                 relayed = &[];
             }
-            let learns = id == self.lead
-                && self.positions.must_be_known()
-                && link.replies.is_quiet()
-                && matches!(
-                    scan.event,
-                    Some((Event::Ready { status: TransactionStatus::Idle, relay: true }, _))
-                );
-            if learns {
+            let ready = match scan.event {
+                Some((Event::Ready { status, relay: true }, _)) if id == self.lead => Some(status),
+                _ => None,
+            };
+            let committed = match ready {
+                Some(TransactionStatus::Idle) => true,
+                // COMMIT AND CHAIN
+                Some(TransactionStatus::Open) => self.transaction.commits(),
+                Some(TransactionStatus::Failed) | None => false,
+            };
+            // The last answer of a pipeline brings the position of them all.
+            let learns = match link.replies.is_quiet() {
+                true => ready.filter(|_| self.positions.must_be_known(committed)),
+                false => {
+                    self.positions.goes_on(committed);
+                    None
+                }
+            };
+            if learns.is_some() {
                 relayed = &relayed[..relayed.len() - READY_LEN];
             }
             link.relayed |= scan.answers;
@@ -194,8 +205,10 @@ impl Session {
                 self.on_position(id, &value);
             }
             match scan.event {
-                Some(_) if learns => self.hold_ready(id),
-                Some((event, _)) => self.on_event(id, event)?,
+                Some((event, _)) => match learns {
+                    Some(status) => self.hold_ready(id, status),
+                    None => self.on_event(id, event)?,
+                },
                 None => {}
             }
             if between && !self.notices.is_empty() {

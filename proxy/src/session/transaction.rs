@@ -23,11 +23,18 @@ pub struct Transaction {
     pub failed: bool,
     /// The transaction has changed the catalog.
     ddl: bool,
+    /// Its reads stay on the primary.
+    pub primary_only: bool,
     /// When the open transaction began, as near as the proxy saw it.
     began: Option<SystemTime>,
 }
 
 impl Transaction {
+    /// The statement under way is a COMMIT.
+    pub fn commits(&self) -> bool {
+        self.ending == Ending::Commit
+    }
+
     /// What the edits of a rewriter may ask for.
     pub fn moments(&self) -> Moments {
         let statement = SystemTime::now();
@@ -159,6 +166,8 @@ impl Session {
         }
         if status == TransactionStatus::Idle {
             self.end_transaction(before, failed, alone);
+        } else if self.transaction.commits() && !failed {
+            self.chained();
         }
         Ok(())
     }
@@ -186,6 +195,7 @@ impl Session {
             self.settings.end(committed);
             self.transaction.primary = None;
             self.transaction.began = None;
+            self.transaction.primary_only = false;
             self.end_elsewhere(committed);
         }
         if std::mem::take(&mut self.transaction.ddl) {
