@@ -204,12 +204,11 @@ impl Session {
             if let Some(value) = asked {
                 self.on_position(id, &value);
             }
-            match scan.event {
-                Some((event, _)) => match learns {
+            if let Some((event, _)) = scan.event {
+                match learns {
                     Some(status) => self.hold_ready(id, status),
                     None => self.on_event(id, event)?,
-                },
-                None => {}
+                }
             }
             if between && !self.notices.is_empty() {
                 self.send_notices()?;
