@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use waypool_tests::raw::Raw;
+use waypool_tests::wire;
 use waypool_tests::{Builder, Database, Proxy, client_with_messages, primary_and_standby, run_async};
 
 /// Reads go to the standby, in transactions that have set something too: only
@@ -128,6 +129,22 @@ fn settings_end_with_a_transaction_that_failed_on_either_server() {
             session.run(end);
             assert_eq!(setting(session, "work_mem"), "4MB", "{mistake}, {end}");
         }
+    }
+    proxy.stop();
+}
+
+#[test]
+fn settings_end_with_a_batch_that_failed_behind_them() {
+    let proxy = builder().start();
+    let database = Database::create("state_failed_batch", "");
+    let session = &mut login(&proxy, &database);
+    let step = |sql: &str| [wire::parse("", sql), wire::bind("", "", &[]), wire::execute("", 0)].concat();
+    for end in ["COMMIT", "ROLLBACK"] {
+        session.run("BEGIN");
+        session.send(&[step("SET work_mem = '6MB'"), step("SELECT 1 / 0"), wire::sync()].concat());
+        session.wire.until_ready();
+        session.run(end);
+        assert_eq!(setting(session, "work_mem"), "4MB", "{end}");
     }
     proxy.stop();
 }

@@ -177,8 +177,8 @@ impl Session {
         let others = match kind {
             Kind::RollbackTo | Kind::Rollback => begun,
             // Here it rolls back. Where nothing failed it would commit, which
-            // only matters on the primary.
-            Kind::Commit => begun & !self.primary().map_or(0, bit),
+            // a standby may do if nothing was set.
+            Kind::Commit if !self.transaction.changed_session => begun & !self.primary().map_or(0, bit),
             _ => 0,
         };
         Ok(Destination { lead, others })

@@ -23,6 +23,8 @@ pub struct Transaction {
     pub failed: bool,
     /// The transaction has changed the catalog.
     ddl: bool,
+    /// A statement of it was to change the session, on every server.
+    pub changed_session: bool,
     /// Its reads stay on the primary.
     pub primary_only: bool,
     /// When the open transaction began, as near as the proxy saw it.
@@ -109,6 +111,10 @@ impl Session {
             Kind::Utility => self.transaction.ending = Ending::Unknown,
             _ => {}
         }
+        let ends = matches!(verdict.kind, Kind::Commit | Kind::Rollback | Kind::PrepareTransaction);
+        let saves = matches!(verdict.kind, Kind::Savepoint | Kind::Release | Kind::RollbackTo);
+        self.transaction.changed_session |=
+            verdict.servers == Wanted::All && verdict.kind != Kind::Begin && !ends && !saves;
         // These leave state behind that reads on another server do not need,
         // or that is brought there when it is needed.
         let harmless = matches!(
@@ -196,6 +202,7 @@ impl Session {
             self.transaction.primary = None;
             self.transaction.began = None;
             self.transaction.primary_only = false;
+            self.transaction.changed_session = false;
             self.end_elsewhere(committed);
         }
         if std::mem::take(&mut self.transaction.ddl) {
