@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 /// How long a condition may take to come true.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until `condition` holds; panics with `what` when it does not in time.
 pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {

@@ -11,7 +11,7 @@ use tokio_postgres::{Client, NoTls, Statement};
 /// A server says itself which one it is.
 const QUERY: &str = "select inet_server_port(), name from boats where id = $1";
 /// Long enough for a slow machine, short enough not to look like a hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What became of the queries sent within one part of the tour.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
