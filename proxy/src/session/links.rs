@@ -245,11 +245,17 @@ impl Session {
                 backend = id,
                 "a statement succeeded on the primary and failed here: connection closed"
             );
-            self.cancel.remove(id).await;
-            self.prepared.forget_server(id);
-            self.links.take(id);
+            self.give_up(id).await;
         }
         Ok(())
+    }
+
+    /// Closes a server connection that the session can do without, with all
+    /// that was prepared on it.
+    pub(super) async fn give_up(&mut self, id: usize) {
+        self.cancel.remove(id).await;
+        self.prepared.forget_server(id);
+        self.links.take(id);
     }
 
     /// Gives every connection back that is in a known state.

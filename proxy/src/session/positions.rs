@@ -242,13 +242,12 @@ impl Session {
     pub(super) async fn leave_behind(&mut self) -> Result<(), End> {
         for id in 0..self.links.len() {
             let concerned = self.links.get(id).is_some() && self.primary() != Some(id);
-            if concerned && !self.has_replayed(id).await? && self.links.take(id).is_some() {
+            if concerned && !self.has_replayed(id).await? && self.links.get(id).is_some() {
                 tracing::debug!(
                     backend = id,
                     "behind the session's last commit: left out of its transaction"
                 );
-                self.cancel.remove(id).await;
-                self.prepared.forget_server(id);
+                self.give_up(id).await;
             }
         }
         Ok(())

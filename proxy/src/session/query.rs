@@ -26,16 +26,19 @@ impl Session {
             && let Some(command) =
                 show::Command::read(frontend::query_text(self.body(frame)).unwrap_or_default())
         {
-            return match self.answer_show(command, frame).await {
-                Ok(()) => Ok(Step::Next),
-                Err(LinkError::End(end)) => Err(end),
-                Err(LinkError::Statement(error)) => self.refuse(frame, &error),
-            };
+            let answered = self.answer_show(command, frame).await;
+            return self.handled(frame, answered);
         }
         let classified =
             if long { Ok(Classified::unseen("too long")) } else { self.classify_query(frame).await };
-        match self.run_query(frame, classified).await {
-            Ok(step) => Ok(step),
+        let run = self.run_query(frame, classified).await;
+        self.handled(frame, run)
+    }
+
+    /// A Query, or FunctionCall, is handled, or refused with an error of ours.
+    fn handled(&mut self, frame: Frame, result: Result<(), LinkError>) -> Result<Step, End> {
+        match result {
+            Ok(()) => Ok(Step::Next),
             Err(LinkError::End(end)) => Err(end),
             Err(LinkError::Statement(error)) => self.refuse(frame, &error),
         }
@@ -97,7 +100,7 @@ impl Session {
         &mut self,
         frame: Frame,
         classified: Result<Rc<Classified>, PgError>,
-    ) -> Result<Step, LinkError> {
+    ) -> Result<(), LinkError> {
         let classified = classified.map_err(LinkError::Statement)?;
         let edited = self.edited(frame, &classified)?;
         let what = self.executed(classified.clone());
@@ -122,7 +125,7 @@ impl Session {
         self.bring_prepared(&classified, to.lead);
         self.count(&what, to.lead);
         self.send_query(frame, edited, &classified, to)?;
-        Ok(Step::Next)
+        Ok(())
     }
 
     /// The text as the rewriter wants it; `None`: as it is.
@@ -254,27 +257,31 @@ impl Session {
         }
     }
 
-    /// The server which a DEALLOCATE is for: where its PREPARE went.
+    /// Where the statement is that a DEALLOCATE names: where its PREPARE went
+    /// first, and all servers that have it.
+    fn to_deallocate(&self, name: &str) -> Option<(usize, Servers)> {
+        match (self.prepared.sql.get(name), self.prepared.get(name.as_bytes())) {
+            (Some(statement), _) => Some((statement.first, statement.on)),
+            (None, Some(statement)) if !name.is_empty() => {
+                let on = statement.on.get();
+                Some((on.trailing_zeros() as usize, on))
+            }
+            _ => None,
+        }
+    }
+
+    /// The server which a DEALLOCATE is for.
     pub(super) fn prepared_first(&self, verdict: &Verdict) -> Option<usize> {
-        let name = verdict.name.as_deref().filter(|_| verdict.kind == Kind::Deallocate)?;
-        let server = match (self.prepared.sql.get(name), self.prepared.get(name.as_bytes())) {
-            (Some(statement), _) => statement.first,
-            (None, Some(statement)) if !name.is_empty() => statement.on.get().trailing_zeros() as usize,
-            _ => return None,
-        };
+        let (server, _) = self.to_deallocate(deallocated(verdict)?)?;
         self.links.get(server).map(|_| server)
     }
 
     /// Has the other servers forget what a DEALLOCATE names.
     pub(super) fn deallocate_elsewhere(&mut self, verdict: &Verdict, lead: usize) {
-        let Some(name) = verdict.name.as_deref().filter(|_| verdict.kind == Kind::Deallocate) else {
+        let Some(name) = deallocated(verdict) else {
             return;
         };
-        let on = match (self.prepared.sql.get(name), self.prepared.get(name.as_bytes())) {
-            (Some(statement), _) => statement.on,
-            (None, Some(statement)) if !name.is_empty() => statement.on.get(),
-            _ => 0,
-        };
+        let on = self.to_deallocate(name).map_or(0, |(_, on)| on);
         let statement = format!("{REPEATED}DEALLOCATE \"{}\"", name.replace('"', "\"\""));
         for (_, link) in self.links.iter_mut().filter(|(id, _)| on & !bit(lead) & bit(*id) != 0) {
             link.run_unseen(&statement);
@@ -333,11 +340,8 @@ impl Session {
             return self.block();
         }
         self.cycle.clear();
-        match self.run_function_call(frame).await {
-            Ok(()) => Ok(Step::Next),
-            Err(LinkError::End(end)) => Err(end),
-            Err(LinkError::Statement(error)) => self.refuse(frame, &error),
-        }
+        let run = self.run_function_call(frame).await;
+        self.handled(frame, run)
     }
 
     async fn run_function_call(&mut self, frame: Frame) -> Result<(), LinkError> {
@@ -350,6 +354,11 @@ impl Session {
         self.send_query(frame, None, &classified, to)?;
         Ok(())
     }
+}
+
+/// The statement that a DEALLOCATE names.
+fn deallocated(verdict: &Verdict) -> Option<&str> {
+    verdict.name.as_deref().filter(|_| verdict.kind == Kind::Deallocate)
 }
 
 pub(super) fn refusal_error(refusal: &crate::plugin::contract::Refusal) -> PgError {
