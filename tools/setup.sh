@@ -79,6 +79,8 @@ look_around() {
             rustc-web cargo-web rust-web-src lld-newest
     [ "$purpose" = demo ] || python3 -c 'import ensurepip' 2> /dev/null ||
         need "Python 3 with venv" python3 python3-venv
+    [ "$purpose" != test ] || { have node && have npm; } ||
+        need "Node.js with npm (for plugins in JavaScript)" nodejs npm
     [ "$purpose" = demo ] || have sqlsmith || need "sqlsmith (statements for the tests)" sqlsmith
     [ "$purpose" != bench ] || have pgbouncer || need PgBouncer pgbouncer
 }
@@ -137,6 +139,20 @@ install_python_packages() {
     cp "$list" "$done"
 }
 
+# What makes plugins of JavaScript, in the versions of the example's lock file.
+install_node_packages() {
+    local example=examples/languages/javascript folder=target/npm
+    cmp -s "$example/package-lock.json" "$folder/installed.json" && return
+    echo "setup: Node packages into $folder"
+    mkdir -p "$folder"
+    cp "$example/package.json" "$example/package-lock.json" "$folder/"
+    npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error > target/setup.log || {
+        tail -n 20 target/setup.log >&2
+        return 1
+    }
+    cp "$folder/package-lock.json" "$folder/installed.json"
+}
+
 check_rust() {
     local version
     version=$(rustc --version | cut -d ' ' -f 2)
@@ -151,3 +167,4 @@ look_around
 [ ${#missing[@]} = 0 ] || install_packages
 check_rust
 [ "$purpose" = demo ] || install_python_packages
+[ "$purpose" != test ] || install_node_packages

@@ -1,4 +1,7 @@
-//! Decoding of a plugin's configuration.
+//! Decoding of a plugin's configuration, and its description.
+
+use crate::Plugin;
+use crate::bindings::lifecycle::exports::waypool::plugin::lifecycle::Description;
 
 /// Decodes the JSON of `lifecycle.init`. The error names the key.
 ///
@@ -21,6 +24,19 @@ where
             key => format!("configuration key `{key}`: {cause}"),
         }
     })
+}
+
+/// `lifecycle.describe`
+pub fn describe<P: Plugin>() -> Description {
+    Description { about: P::ABOUT.to_owned(), config: encode(&P::Config::default()) }
+}
+
+/// A configuration as JSON; `{}` for types which are no JSON object, as `()`.
+fn encode<C: serde::Serialize>(config: &C) -> String {
+    match serde_json::to_string(config) {
+        Ok(json) if json.starts_with('{') => json,
+        _ => "{}".to_owned(),
+    }
 }
 
 #[cfg(test)]

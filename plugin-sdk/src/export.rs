@@ -2,81 +2,10 @@
 
 use std::cell::RefCell;
 
-use crate::bindings::shared::waypool::plugin::{host, session, store};
-use crate::{BalancerHost, FunctionFact, Host, Level, Plugin, RelationFact};
-
-/// The proxy, seen from inside WebAssembly.
-///
-/// Natively there is no proxy to call: tests use
-/// [`testing::FakeHost`](crate::testing::FakeHost).
-#[derive(Clone, Copy, Debug)]
-pub struct ProxyHost;
-
-impl Host for ProxyHost {
-    fn function_fact(&self, schema: Option<&str>, name: &str) -> FunctionFact {
-        host::find_function(schema, name)
-    }
-
-    fn operator_fact(&self, name: &str) -> FunctionFact {
-        host::find_operator(name)
-    }
-
-    fn relation_fact(&self, schema: Option<&str>, name: &str) -> RelationFact {
-        host::find_relation(schema, name)
-    }
-
-    fn log(&self, level: Level, message: &str) {
-        host::log(level, message);
-    }
-
-    fn count(&self, name: &str, delta: u64) {
-        host::count(name, delta);
-    }
-}
-
-impl BalancerHost for ProxyHost {
-    fn database(&self) -> String {
-        session::database()
-    }
-
-    fn reads(&self) -> Vec<String> {
-        session::reads()
-    }
-
-    fn writes(&self) -> Vec<String> {
-        session::writes()
-    }
-
-    fn functions(&self) -> Vec<String> {
-        session::functions()
-    }
-
-    fn remember(&self, word: &str) {
-        session::remember(word);
-    }
-
-    fn remembered(&self) -> Vec<String> {
-        session::remembered()
-    }
-
-    fn get(&self, key: &str) -> Option<u64> {
-        store::get(key)
-    }
-
-    fn set(&self, key: &str, value: u64, millis: Option<u64>) -> bool {
-        store::set(key, value, millis)
-    }
-
-    fn log(&self, level: Level, message: &str) {
-        host::log(level, message);
-    }
-
-    fn count(&self, name: &str, delta: u64) {
-        host::count(name, delta);
-    }
-}
+use crate::{Host, Plugin};
 
 /// The one plugin value of a WebAssembly instance, made by `init`.
+#[derive(Debug)]
 pub struct Instance<P>(RefCell<Option<P>>);
 
 impl<P> Instance<P> {
@@ -84,10 +13,11 @@ impl<P> Instance<P> {
         Instance(RefCell::new(None))
     }
 
-    /// Runs one role's function on the plugin.
-    pub fn with<R>(&self, call: impl FnOnce(&mut P) -> R) -> R {
+    /// Runs one hook of the plugin.
+    #[inline]
+    pub fn with<R>(&self, call: impl FnOnce(&mut P, &Host) -> R) -> R {
         match self.0.borrow_mut().as_mut() {
-            Some(plugin) => call(plugin),
+            Some(plugin) => call(plugin, &Host::around()),
             // The proxy calls init first; a host that does not is told so by
             // the trap's message.
             None => panic!("lifecycle.init has to be called first, and to succeed"),
@@ -102,7 +32,7 @@ impl<P: Plugin> Instance<P> {
         // message takes the log.
         #[cfg(target_family = "wasm")]
         std::panic::set_hook(Box::new(|panic| {
-            host::log(Level::Error, &panic.to_string());
+            Host::around().log(crate::Level::Error, &panic.to_string());
         }));
         let plugin = P::new(crate::config::decode(config)?)?;
         *self.0.borrow_mut() = Some(plugin);
@@ -118,10 +48,10 @@ impl<P> Default for Instance<P> {
 
 /// Makes a type the plugin that this crate is.
 ///
-/// `export!(Type: role)`, where a role is `classifier`, `balancer` or
-/// `rewriter`; several are separated by commas. The type implements
-/// [`Plugin`](crate::Plugin) and the trait of each role. Use it once in a
-/// crate. Natively it only checks the types.
+/// `export!(Type: role)`, where a role is `classifier`, `rewriter`, `balancer`,
+/// `gate` or `observer`; several are separated by commas. The type implements
+/// [`Plugin`](crate::Plugin) and the trait of each role; all roles share one
+/// value of it. Use it once in a crate. Natively it only checks the types.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty : $($role:ident),+ $(,)?) => {
@@ -135,11 +65,19 @@ macro_rules! export {
                     const { $crate::__private::Instance::new() };
             }
 
-            impl $crate::__private::bindings::lifecycle::exports::waypool::plugin::lifecycle::Guest
-                for WaypoolGuest
-            {
-                fn init(config: ::std::string::String) -> ::std::result::Result<(), ::std::string::String> {
-                    PLUGIN.with(|plugin| plugin.init(&config))
+            impl $crate::__private::lifecycle::Guest for WaypoolGuest {
+                fn init(config: ::std::string::String) -> $crate::Result<(), ::std::string::String> {
+                    PLUGIN.with(|instance| instance.init(&config))
+                }
+
+                fn describe() -> $crate::__private::lifecycle::Description {
+                    $crate::__private::describe::<$plugin>()
+                }
+
+                fn self_test() -> $crate::Result<(), ::std::string::String> {
+                    PLUGIN.with(|instance| instance.with(|plugin, host| {
+                        $crate::Plugin::self_test(plugin, host).map_err(::std::convert::Into::into)
+                    }))
                 }
             }
 
@@ -151,6 +89,9 @@ macro_rules! export {
             $( $crate::__export_role!(WaypoolGuest, PLUGIN, $role); )+
         };
     };
+    ($plugin:ty $(:)?) => {
+        ::core::compile_error!("a plugin has at least one role: `export!(Type: classifier)`");
+    };
 }
 
 /// One role of [`export!`].
@@ -158,12 +99,22 @@ macro_rules! export {
 #[macro_export]
 macro_rules! __export_role {
     ($guest:ident, $plugin:ident, classifier) => {
-        impl $crate::__private::bindings::classifier::exports::waypool::plugin::classifier::Guest
-            for $guest
-        {
-            fn classify(text: ::std::string::String, database: ::std::string::String) -> $crate::Verdict {
-                $plugin.with(|instance| instance.with(|plugin| {
-                    $crate::Classifier::classify(plugin, &text, &database, &$crate::__private::ProxyHost)
+        impl $crate::__private::classifier::Guest for $guest {
+            fn classify(
+                text: ::std::string::String,
+            ) -> $crate::Result<$crate::Opinion, ::std::string::String> {
+                $plugin.with(|instance| instance.with(|plugin, host| {
+                    $crate::Classifier::classify(plugin, &text, host).map_err(::std::convert::Into::into)
+                }))
+            }
+
+            fn refine(
+                text: ::std::string::String,
+                verdict: $crate::Verdict,
+            ) -> $crate::Result<$crate::Verdict, ::std::string::String> {
+                $plugin.with(|instance| instance.with(|plugin, host| {
+                    $crate::Classifier::refine(plugin, &text, verdict, host)
+                        .map_err(::std::convert::Into::into)
                 }))
             }
         }
@@ -173,19 +124,36 @@ macro_rules! __export_role {
             $guest with_types_in $crate::__private::bindings::classifier
         );
     };
+    ($guest:ident, $plugin:ident, rewriter) => {
+        impl $crate::__private::rewriter::Guest for $guest {
+            fn rewrite(
+                text: ::std::string::String,
+            ) -> $crate::Result<$crate::Plan, ::std::string::String> {
+                $plugin.with(|instance| instance.with(|plugin, host| {
+                    $crate::Rewriter::rewrite(plugin, &text, host).map_err(::std::convert::Into::into)
+                }))
+            }
+        }
+
+        #[cfg(target_family = "wasm")]
+        $crate::__private::bindings::rewriter::export!(
+            $guest with_types_in $crate::__private::bindings::rewriter
+        );
+    };
     ($guest:ident, $plugin:ident, balancer) => {
-        impl $crate::__private::bindings::balancer::exports::waypool::plugin::balancer::Guest
-            for $guest
-        {
+        impl $crate::__private::balancer::Guest for $guest {
             fn topology(nodes: ::std::vec::Vec<$crate::Node>) {
-                $plugin.with(|instance| instance.with(|plugin| {
-                    $crate::Balancer::topology(plugin, &nodes)
+                $plugin.with(|instance| instance.with(|plugin, host| {
+                    $crate::Balancer::topology(plugin, &nodes, host)
                 }))
             }
 
-            fn session_start(session: $crate::SessionInfo, random: u64) -> $crate::SessionPlan {
-                $plugin.with(|instance| instance.with(|plugin| {
-                    $crate::Balancer::session_start(plugin, &session, random, &$crate::__private::ProxyHost)
+            fn plan_session(
+                session: $crate::SessionInfo,
+                random: u64,
+            ) -> ::std::option::Option<$crate::SessionPlan> {
+                $plugin.with(|instance| instance.with(|plugin, host| {
+                    $crate::Balancer::plan_session(plugin, &session, random, host)
                 }))
             }
 
@@ -197,25 +165,29 @@ macro_rules! __export_role {
                 transaction_memory: u32,
                 session_memory: u32,
                 home: u32,
+                waited_millis: u32,
                 random: u64,
-            ) -> $crate::Decision {
+            ) -> $crate::Result<$crate::Routing, ::std::string::String> {
                 let statement = $crate::Statement { kind, servers, effects };
                 let state = $crate::SessionState {
-                    transaction, transaction_memory, session_memory, home, random,
+                    transaction, transaction_memory, session_memory, home, waited_millis, random,
                 };
-                $plugin.with(|instance| instance.with(|plugin| {
-                    $crate::Balancer::route(plugin, statement, state, &$crate::__private::ProxyHost)
+                $plugin.with(|instance| instance.with(|plugin, host| {
+                    $crate::Balancer::route(plugin, statement, state, host)
+                        .map_err(::std::convert::Into::into)
                 }))
             }
 
             fn ended(success: bool) {
-                $plugin.with(|instance| instance.with(|plugin| {
-                    $crate::Balancer::ended(plugin, success, &$crate::__private::ProxyHost)
+                $plugin.with(|instance| instance.with(|plugin, host| {
+                    $crate::Balancer::ended(plugin, success, host)
                 }))
             }
 
             fn explain() -> ::std::string::String {
-                $plugin.with(|instance| instance.with(|plugin| $crate::Balancer::explain(plugin)))
+                $plugin.with(|instance| instance.with(|plugin, host| {
+                    $crate::Balancer::explain(plugin, host)
+                }))
             }
         }
 
@@ -224,20 +196,41 @@ macro_rules! __export_role {
             $guest with_types_in $crate::__private::bindings::balancer
         );
     };
-    ($guest:ident, $plugin:ident, rewriter) => {
-        impl $crate::__private::bindings::rewriter::exports::waypool::plugin::rewriter::Guest
-            for $guest
-        {
-            fn rewrite(text: ::std::string::String, database: ::std::string::String) -> $crate::Plan {
-                $plugin.with(|instance| instance.with(|plugin| {
-                    $crate::Rewriter::rewrite(plugin, &text, &database, &$crate::__private::ProxyHost)
+    ($guest:ident, $plugin:ident, gate) => {
+        impl $crate::__private::gate::Guest for $guest {
+            fn session_start(
+                newcomer: $crate::Newcomer,
+            ) -> $crate::Result<$crate::Admission, ::std::string::String> {
+                $plugin.with(|instance| instance.with(|plugin, host| {
+                    $crate::Gate::session_start(plugin, &newcomer, host)
+                        .map_err(::std::convert::Into::into)
                 }))
             }
         }
 
         #[cfg(target_family = "wasm")]
-        $crate::__private::bindings::rewriter::export!(
-            $guest with_types_in $crate::__private::bindings::rewriter
+        $crate::__private::bindings::gate::export!(
+            $guest with_types_in $crate::__private::bindings::gate
         );
+    };
+    ($guest:ident, $plugin:ident, observer) => {
+        impl $crate::__private::observer::Guest for $guest {
+            fn observe(statements: ::std::vec::Vec<$crate::Observation>) {
+                $plugin.with(|instance| instance.with(|plugin, host| {
+                    $crate::Observer::observe(plugin, &statements, host)
+                }))
+            }
+        }
+
+        #[cfg(target_family = "wasm")]
+        $crate::__private::bindings::observer::export!(
+            $guest with_types_in $crate::__private::bindings::observer
+        );
+    };
+    ($guest:ident, $plugin:ident, $other:ident) => {
+        ::core::compile_error!(::core::concat!(
+            "`", ::core::stringify!($other),
+            "` is no role: there are classifier, rewriter, balancer, gate and observer"
+        ));
     };
 }

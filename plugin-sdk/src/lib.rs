@@ -4,27 +4,29 @@
 //! from its configuration) and one or more roles:
 //!
 //! - [`Classifier`]: what is this statement, and which servers may run it?
-//! - [`Balancer`]: which of those servers gets it?
 //! - [`Rewriter`]: is the text sent as it is, edited or refused?
+//! - [`Balancer`]: which of those servers gets it?
+//! - [`Gate`]: who may come in, and as whom?
+//! - [`Observer`]: what has happened?
 //!
 //! [`export!`] turns the type into a WebAssembly plugin:
 //!
 //! ```
-//! use waypool_plugin_sdk::{Classifier, Host, Plugin, Verdict, export};
+//! use waypool_plugin_sdk::{Classifier, Host, Opinion, Plugin, Result, Verdict, export};
 //!
 //! /// Sends everything to the primary.
 //! struct Careful;
 //!
 //! impl Plugin for Careful {
 //!     type Config = ();
-//!     fn new(_: ()) -> Result<Self, String> {
+//!     fn new(_: ()) -> Result<Self> {
 //!         Ok(Careful)
 //!     }
 //! }
 //!
 //! impl Classifier for Careful {
-//!     fn classify(&mut self, _text: &str, _database: &str, _host: &dyn Host) -> Verdict {
-//!         Verdict::conservative("this plugin is careful")
+//!     fn classify(&mut self, _text: &str, _host: &Host) -> Result<Opinion> {
+//!         Ok(Verdict::conservative("this plugin is careful").into())
 //!     }
 //! }
 //!
@@ -42,8 +44,11 @@
 #[doc(hidden)]
 pub mod bindings;
 mod config;
+mod error;
 mod export;
+mod host;
 mod roles;
+#[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod types;
 
@@ -51,14 +56,24 @@ pub use bindings::shared::waypool::plugin::host::{
     FunctionFact, Level, RelationFact, RelationFacts, Volatility,
 };
 pub use bindings::shared::waypool::plugin::types::{
-    Decision, Depends, Edit, Effects, Kind, Node, NodeRole, Plan, ReadAfter, Refusal, Servers, SessionInfo,
-    SessionPlan, Transaction, Value, Verdict,
+    Admission, Changes, Decision, Depends, Edit, Effects, Kind, Newcomer, Node, NodeRole, Observation,
+    Opinion, Plan, ReadAfter, Refusal, Routing, Servers, SessionInfo, SessionPlan, Transaction, Value,
+    Verdict,
 };
-pub use roles::{Balancer, BalancerHost, Classifier, Host, Plugin, Rewriter, SessionState, Statement};
+pub use error::{Error, Result};
+pub use host::Host;
+pub use roles::{Balancer, Classifier, Gate, Observer, Plugin, Rewriter, SessionState, Statement};
 
 /// What the expansion of [`export!`] uses. Not part of the API.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::bindings;
-    pub use crate::export::{Instance, ProxyHost};
+    pub use crate::bindings::balancer::exports::waypool::plugin::balancer;
+    pub use crate::bindings::classifier::exports::waypool::plugin::classifier;
+    pub use crate::bindings::gate::exports::waypool::plugin::gate;
+    pub use crate::bindings::lifecycle::exports::waypool::plugin::lifecycle;
+    pub use crate::bindings::observer::exports::waypool::plugin::observer;
+    pub use crate::bindings::rewriter::exports::waypool::plugin::rewriter;
+    pub use crate::config::describe;
+    pub use crate::export::Instance;
 }

@@ -1,36 +1,49 @@
 //! A stand-in for the proxy, for a plugin's own tests.
+//!
+//! A test makes a [`FakeHost`], which knows what the test says about the
+//! catalog, the session, the statement and the time, and remembers what the
+//! plugin logged, counted and stored. `&FakeHost` goes wherever a
+//! [`&Host`](Host) is asked for.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+mod fake;
 
-use crate::{BalancerHost, FunctionFact, Host, Level, RelationFact, RelationFacts, Volatility};
+pub(crate) use fake::Fake;
 
-/// `schema.name` or `name`, split as the catalog would be asked.
-type Name = (Option<String>, String);
+use std::collections::BTreeMap;
+use std::ops::Deref;
 
-/// A proxy with a table of facts. It remembers what the plugin logged and
-/// counted.
+use crate::{Host, Level, Node, NodeRole, RelationFacts, Verdict, Volatility};
+
+/// A proxy with a table of facts.
 ///
 /// ```
-/// use waypool_plugin_sdk::{FunctionFact, Host, Volatility, testing::FakeHost};
+/// use waypool_plugin_sdk::{FunctionFact, Volatility, testing::FakeHost};
 ///
 /// let host = FakeHost::new().function("pg_catalog.random", Volatility::Volatile);
 /// assert_eq!(host.function_fact(None, "random"), FunctionFact::Found(Volatility::Volatile));
 /// assert_eq!(host.function_fact(None, "nosuch"), FunctionFact::Missing);
 /// ```
-#[derive(Debug, Default)]
-pub struct FakeHost {
-    functions: Vec<(Name, Volatility)>,
-    operators: Vec<(String, Volatility)>,
-    relations: Vec<(Name, RelationFacts)>,
-    unknown_by_default: bool,
-    logs: RefCell<Vec<(Level, String)>>,
-    counts: RefCell<BTreeMap<String, u64>>,
-    asked: RefCell<HashMap<Name, u32>>,
+#[derive(Debug)]
+pub struct FakeHost(Host);
+
+impl Default for FakeHost {
+    fn default() -> Self {
+        FakeHost(Host::around())
+    }
 }
 
+impl Deref for FakeHost {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.0
+    }
+}
+
+/// Before the test.
 impl FakeHost {
-    /// An empty catalog: every name is missing.
+    /// An empty catalog, where every name is missing; nobody's session; an
+    /// empty store; the first second of 2025.
     pub fn new() -> Self {
         Self::default()
     }
@@ -38,218 +51,102 @@ impl FakeHost {
     /// Adds a function: `"name"` or `"schema.name"`. Several of one name are
     /// overloads; the most volatile is answered.
     pub fn function(mut self, name: &str, volatility: Volatility) -> Self {
-        self.functions.push((split(name), volatility));
+        self.0.inner.add_function(name, volatility);
         self
     }
 
     /// Adds an operator.
     pub fn operator(mut self, name: &str, volatility: Volatility) -> Self {
-        self.operators.push((name.to_owned(), volatility));
+        self.0.inner.add_operator(name, volatility);
         self
     }
 
     /// Adds a relation: `"name"` or `"schema.name"`. An ordinary table is
     /// [`RelationFacts::empty()`].
     pub fn relation(mut self, name: &str, facts: RelationFacts) -> Self {
-        self.relations.push((split(name), facts));
+        self.0.inner.add_relation(name, facts);
         self
     }
 
     /// With `true`, names that are not in the table are `Unknown` (the proxy
     /// has not looked yet) rather than `Missing`.
     pub fn unknown_by_default(mut self, yes: bool) -> Self {
-        self.unknown_by_default = yes;
+        self.0.inner.set_unknown_by_default(yes);
         self
     }
 
+    /// Who the session is for.
+    pub fn session(self, database: &str, user: &str, application_name: &str) -> Self {
+        self.set_session(database, user, application_name);
+        self
+    }
+}
+
+/// During the test.
+impl FakeHost {
+    /// From now on, the session is this one's.
+    pub fn set_session(&self, database: &str, user: &str, application_name: &str) {
+        self.0.inner.set_session([database, user, application_name].map(str::to_owned));
+    }
+
+    /// From now on, this is the statement to be routed.
+    pub fn set_statement(&self, verdict: &Verdict) {
+        self.0.inner.set_statement(verdict);
+    }
+
+    /// The transaction is over: what was remembered is gone.
+    pub fn end_transaction(&self) {
+        self.0.inner.forget();
+    }
+
+    /// It is now this moment, in microseconds since 1970.
+    pub fn set_now(&self, micros: u64) {
+        self.0.inner.set_now(micros);
+    }
+
+    /// So many milliseconds pass, for the clock and for what is stored.
+    pub fn pass(&self, millis: u64) {
+        self.0.inner.pass(millis);
+    }
+}
+
+/// After the test.
+impl FakeHost {
     /// What the plugin logged, in order.
     pub fn logs(&self) -> Vec<(Level, String)> {
-        self.logs.borrow().clone()
+        self.0.inner.logs()
     }
 
     /// The sum of what the plugin counted under this name.
     pub fn counted(&self, name: &str) -> u64 {
-        self.counts.borrow().get(name).copied().unwrap_or(0)
+        self.0.inner.counted(name)
+    }
+
+    /// What the plugin set this gauge to last.
+    pub fn gauged(&self, name: &str) -> Option<f64> {
+        self.0.inner.gauged(name)
     }
 
     /// How often a fact of this name was asked for.
     pub fn asked(&self, name: &str) -> u32 {
-        self.asked.borrow().get(&split(name)).copied().unwrap_or(0)
+        self.0.inner.asked(name)
     }
 
-    fn note_question(&self, schema: Option<&str>, name: &str) {
-        let key = (schema.map(str::to_owned), name.to_owned());
-        *self.asked.borrow_mut().entry(key).or_default() += 1;
-    }
-}
-
-impl Host for FakeHost {
-    fn function_fact(&self, schema: Option<&str>, name: &str) -> FunctionFact {
-        self.note_question(schema, name);
-        let found = matching(&self.functions, schema, name).copied().max();
-        match found {
-            Some(volatility) => FunctionFact::Found(volatility),
-            None if self.unknown_by_default => FunctionFact::Unknown,
-            None => FunctionFact::Missing,
-        }
-    }
-
-    fn operator_fact(&self, name: &str) -> FunctionFact {
-        let found = self.operators.iter().filter(|(one, _)| one == name).map(|(_, volatility)| *volatility);
-        match found.max_by_key(|volatility| *volatility as u8) {
-            Some(volatility) => FunctionFact::Found(volatility),
-            None if self.unknown_by_default => FunctionFact::Unknown,
-            None => FunctionFact::Missing,
-        }
-    }
-
-    fn relation_fact(&self, schema: Option<&str>, name: &str) -> RelationFact {
-        self.note_question(schema, name);
-        let found = matching(&self.relations, schema, name).copied().reduce(|all, one| all | one);
-        match found {
-            Some(facts) => RelationFact::Found(facts),
-            None if self.unknown_by_default => RelationFact::Unknown,
-            None => RelationFact::Missing,
-        }
-    }
-
-    fn log(&self, level: Level, message: &str) {
-        self.logs.borrow_mut().push((level, message.to_owned()));
-    }
-
-    fn count(&self, name: &str, delta: u64) {
-        *self.counts.borrow_mut().entry(name.to_owned()).or_default() += delta;
+    /// The methods of [`Host`] that were called, and how often. In WebAssembly
+    /// each is a call out of the plugin.
+    pub fn calls(&self) -> BTreeMap<&'static str, u32> {
+        self.0.inner.calls()
     }
 }
 
-/// A session of a proxy, for balancers: the statement at hand, what was kept
-/// with the session, and the store.
-#[derive(Debug, Default)]
-pub struct FakeSession {
-    /// The session's database.
-    pub database: String,
-    /// What the statement reads.
-    pub reads: Vec<String>,
-    /// What it writes.
-    pub writes: Vec<String>,
-    /// What it calls.
-    pub functions: Vec<String>,
-    remembered: RefCell<Vec<String>>,
-    store: RefCell<HashMap<String, (u64, Option<u64>)>>,
-    logs: RefCell<Vec<(Level, String)>>,
-    counts: RefCell<BTreeMap<String, u64>>,
+/// A primary that accepts connections, of weight 1.
+pub fn primary(id: u32) -> Node {
+    Node { id, role: NodeRole::Primary, ..Node::default() }
 }
 
-impl FakeSession {
-    /// A session in this database, with an empty store.
-    pub fn new(database: &str) -> Self {
-        Self { database: database.to_owned(), ..Self::default() }
-    }
-
-    /// A statement's relations, from now on.
-    pub fn statement(&mut self, reads: &[&str], writes: &[&str]) {
-        self.reads = reads.iter().map(ToString::to_string).collect();
-        self.writes = writes.iter().map(ToString::to_string).collect();
-    }
-
-    /// The transaction is over: what was remembered is gone.
-    pub fn forget(&self) {
-        self.remembered.borrow_mut().clear();
-    }
-
-    /// So many milliseconds pass for the store.
-    pub fn pass(&self, millis: u64) {
-        self.store.borrow_mut().retain(|_, (_, left)| match left {
-            Some(left) if *left <= millis => false,
-            Some(left) => {
-                *left -= millis;
-                true
-            }
-            None => true,
-        });
-    }
-
-    /// What the plugin logged, in order.
-    pub fn logs(&self) -> Vec<(Level, String)> {
-        self.logs.borrow().clone()
-    }
-
-    /// What a counter has come to.
-    pub fn counted(&self, name: &str) -> u64 {
-        self.counts.borrow().get(name).copied().unwrap_or_default()
-    }
-}
-
-impl BalancerHost for FakeSession {
-    fn database(&self) -> String {
-        self.database.clone()
-    }
-
-    fn reads(&self) -> Vec<String> {
-        self.reads.clone()
-    }
-
-    fn writes(&self) -> Vec<String> {
-        self.writes.clone()
-    }
-
-    fn functions(&self) -> Vec<String> {
-        self.functions.clone()
-    }
-
-    fn remember(&self, word: &str) {
-        let mut remembered = self.remembered.borrow_mut();
-        if !remembered.iter().any(|one| one == word) {
-            remembered.push(word.to_owned());
-        }
-    }
-
-    fn remembered(&self) -> Vec<String> {
-        self.remembered.borrow().clone()
-    }
-
-    fn get(&self, key: &str) -> Option<u64> {
-        self.store.borrow().get(key).map(|(value, _)| *value)
-    }
-
-    fn set(&self, key: &str, value: u64, millis: Option<u64>) -> bool {
-        self.store.borrow_mut().insert(key.to_owned(), (value, millis));
-        true
-    }
-
-    fn log(&self, level: Level, message: &str) {
-        self.logs.borrow_mut().push((level, message.to_owned()));
-    }
-
-    fn count(&self, name: &str, delta: u64) {
-        *self.counts.borrow_mut().entry(name.to_owned()).or_default() += delta;
-    }
-}
-
-fn split(name: &str) -> Name {
-    match name.split_once('.') {
-        Some((schema, name)) => (Some(schema.to_owned()), name.to_owned()),
-        None => (None, name.to_owned()),
-    }
-}
-
-/// The rows of this name. A row without a schema is in every schema, and a
-/// question without a schema is about all of them.
-fn matching<'t, F>(
-    table: &'t [(Name, F)],
-    schema: Option<&'t str>,
-    name: &'t str,
-) -> impl Iterator<Item = &'t F> {
-    table
-        .iter()
-        .filter(move |((row_schema, row_name), _)| {
-            let schemas_agree = match (row_schema.as_deref(), schema) {
-                (Some(row), Some(asked)) => row == asked,
-                _ => true,
-            };
-            row_name == name && schemas_agree
-        })
-        .map(|(_, fact)| fact)
+/// A standby that accepts connections and is not behind, of weight 1.
+pub fn standby(id: u32) -> Node {
+    Node { id, role: NodeRole::Standby, ..Node::default() }
 }
 
 #[cfg(test)]

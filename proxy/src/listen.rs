@@ -1,5 +1,6 @@
 //! Accepting clients: the sockets, the worker threads, the end.
 
+use crate::admin::endpoint::{self, Endpoint};
 use crate::auth::hba::Peer;
 use crate::cluster::monitor::{self, Monitor};
 use crate::config::Config;
@@ -151,6 +152,7 @@ pub struct Running {
     threads: Vec<JoinHandle<()>>,
     /// The monitors' runtime.
     monitors: Option<Runtime>,
+    _admin: Option<Endpoint>,
     _sockets: Sockets,
 }
 
@@ -158,6 +160,7 @@ impl Running {
     /// Looks at all servers once, then opens for clients.
     pub fn start(proxy: Arc<Proxy>) -> Result<Self, StartError> {
         let sockets = Sockets::open(&proxy.config())?;
+        let admin = Endpoint::start(&proxy)?;
         let monitors = start_monitors(&proxy)?;
         let (stop, stopped) = watch::channel(false);
         let threads = (0..proxy.workers).map(|number| {
@@ -165,7 +168,7 @@ impl Running {
             start_worker(number, proxy, listeners, stopped)
         });
         let threads = threads.collect::<io::Result<Vec<_>>>()?;
-        Ok(Running { proxy, stop, threads, monitors: Some(monitors), _sockets: sockets })
+        Ok(Running { proxy, stop, threads, monitors: Some(monitors), _admin: admin, _sockets: sockets })
     }
 
     /// Ends every session and waits until the threads have.
@@ -200,6 +203,8 @@ impl Drop for Running {
 pub enum StartError {
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Admin(#[from] endpoint::StartError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
 }

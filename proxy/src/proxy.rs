@@ -4,8 +4,8 @@ use crate::auth::hba::Rules;
 use crate::auth::server::Credentials;
 use crate::auth::{Secret, Users};
 use crate::cluster::{Backend, Cluster, Timing};
-use crate::config::{self, Config, ConfigErrors, RelcacheQueryTarget, SslMode};
-use crate::plugin::{OnError, Options, Origin, PluginError, PluginHost, PluginSource, Role};
+use crate::config::{self, Config, ConfigErrors, Plugins, RelcacheQueryTarget, SslMode};
+use crate::plugin::{By, Observers, Options, Origin, PluginError, PluginHost, PluginSource};
 use crate::pool::{Limits, Pool, Target};
 use crate::routing::facts::{Facts, Lookup};
 use crate::session::cancel;
@@ -31,8 +31,7 @@ pub struct Proxy {
     /// By number of the backend.
     pub pools: Vec<Arc<Pool>>,
     pub plugins: Arc<PluginHost>,
-    /// What the configuration says about each plugin.
-    pub policies: Arc<ArcSwap<config::Plugins>>,
+    pub observers: Observers,
     pub cancels: Arc<cancel::Registry>,
     /// Worker threads.
     pub workers: usize,
@@ -116,12 +115,12 @@ impl Proxy {
             expire: config.relcache_expire,
         });
         Ok(Arc::new(Proxy {
-            policies: Arc::new(ArcSwap::from_pointee(config.plugins.clone())),
             config: ArcSwap::from_pointee(config),
             access: ArcSwap::from_pointee(access),
             cluster,
             pools,
             plugins,
+            observers: Observers::default(),
             cancels: Arc::default(),
             workers,
             trusted: Trusted::default(),
@@ -151,24 +150,13 @@ impl Proxy {
 
     /// Takes a new configuration over, as far as that is possible without a
     /// restart. Plugins whose entry or file changed are swapped.
-    pub fn reload(&self, config: Config) -> Result<(), SetupError> {
+    pub fn reload(&self, config: Config, by: &By) -> Result<(), SetupError> {
         let access = Access::new(&config)?;
-        let changed: Vec<_> = {
-            let old = self.config();
-            sources(&config).into_iter().filter(|source| source_changed(&old, &config, source.role)).collect()
-        };
-        // All or none: none is taken over before every one is known to be good.
-        for source in &changed {
-            self.plugins.check(source)?;
-        }
-        for source in &changed {
-            self.plugins.swap(source, "reload")?;
-        }
+        self.plugins.reload(sources(&config), by)?;
         for ((backend, pool), new) in self.cluster.backends.iter().zip(&self.pools).zip(&config.backends) {
             backend.set_weight(new.weight);
             pool.set_limits(limits(&config, new));
         }
-        self.policies.store(Arc::new(config.plugins.clone()));
         self.cluster.set_timing(Timing::of(&config));
         self.access.store(Arc::new(access));
         self.config.store(Arc::new(config));
@@ -250,50 +238,24 @@ fn check_credentials(config: &Config) -> Result<Credentials, SetupError> {
     Ok(Credentials::from_secret(secret.as_ref()))
 }
 
-/// The plugins that a configuration asks for.
+/// The plugins that a configuration asks for, in their order.
 pub fn sources(config: &Config) -> Vec<PluginSource> {
-    let roles = [Role::Classifier, Role::Balancer, Role::Rewriter];
-    let built_in = [embedded::CLASSIFY, embedded::BALANCE, embedded::REWRITE];
-    let entries = config.plugins.iter().zip(roles.into_iter().zip(built_in));
-    entries
-        .map(|((name, plugin), (role, (wasm, precompiled)))| source(name, plugin, role, wasm, precompiled))
-        .collect()
+    let rules = Arc::new(config.plugins.clone());
+    rules.entries.iter().map(|entry| source(entry, &rules)).collect()
 }
 
-fn source(
-    name: &str,
-    plugin: &config::Plugin,
-    role: Role,
-    wasm: &'static [u8],
-    precompiled: &'static [u8],
-) -> PluginSource {
-    PluginSource {
-        role,
-        name: name.to_owned(),
-        origin: match &plugin.path {
-            Some(path) => Origin::File(path.clone()),
-            None => Origin::Embedded { wasm, precompiled },
-        },
-        config_json: plugin.config.to_string(),
-        deadline: plugin.deadline,
-        memory_limit: plugin.memory_limit,
-        on_error: match plugin.on_error {
-            config::OnError::Primary => OnError::Primary,
-            config::OnError::Reject => OnError::Reject,
-        },
-        allow_writes_on_standby: plugin.allow_writes_on_standby,
-    }
-}
-
-/// A plugin from a file is always loaded again: the file may have changed.
-fn source_changed(old: &Config, new: &Config, role: Role) -> bool {
-    let entry = |config: &Config| match role {
-        Role::Classifier => config.plugins.classify.clone(),
-        Role::Balancer => config.plugins.balance.clone(),
-        Role::Rewriter => config.plugins.rewrite.clone(),
+fn source(entry: &config::Plugin, rules: &Arc<Plugins>) -> PluginSource {
+    let own = match entry.name.as_str() {
+        "classify" => embedded::CLASSIFY,
+        "balance" => embedded::BALANCE,
+        _ => embedded::REWRITE,
     };
-    let new = entry(new);
-    new.path.is_some() || entry(old) != new
+    let origin = match &entry.path {
+        Some(path) => Origin::File(path.clone()),
+        // Only Waypool's own can do without a path.
+        None => Origin::Embedded { wasm: own.0, precompiled: own.1 },
+    };
+    PluginSource { entry: entry.clone(), origin, rules: rules.clone() }
 }
 
 /// `$XDG_CACHE_HOME/waypool`, or `~/.cache/waypool`.

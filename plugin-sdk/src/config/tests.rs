@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
-use super::decode;
-use serde::Deserialize;
+use super::{decode, encode};
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Default, PartialEq, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 struct Config {
     limit: u32,
@@ -11,7 +11,7 @@ struct Config {
     nested: Nested,
 }
 
-#[derive(Debug, Default, PartialEq, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 struct Nested {
     strict: bool,
@@ -41,4 +41,10 @@ fn values_are_decoded() {
     let config = decode::<Config>(r#"{"limit":3,"names":["a"]}"#);
     let expected = Config { limit: 3, names: vec!["a".into()], ..Config::default() };
     assert_eq!(config, Ok(expected));
+}
+
+#[test]
+fn a_description_has_the_defaults() {
+    assert_eq!(encode(&Config::default()), r#"{"limit":0,"names":[],"nested":{"strict":false}}"#);
+    assert_eq!(encode(&()), "{}");
 }

@@ -5,7 +5,7 @@
 //! mode they become, when it has committed, marks in the store that all
 //! sessions share; a mark lasts as long as the standbys may need.
 
-use waypool_plugin_sdk::{BalancerHost, Effects, Kind, Level, Statement};
+use waypool_plugin_sdk::{Effects, Host, Kind, Level, Statement};
 
 use crate::nodes::Lag;
 use crate::relationship::{Relationships, bare};
@@ -58,7 +58,7 @@ pub struct Written {
 
 impl Written {
     /// Called for statements that write only.
-    pub fn by(statement: &Statement, relationships: &Relationships, host: &dyn BalancerHost) -> Self {
+    pub fn by(statement: &Statement, relationships: &Relationships, host: &Host) -> Self {
         let bare = |names: Vec<String>| names.iter().map(|name| bare(name)).collect();
         let mut changed: Vec<String> = bare(host.writes());
         // A function that writes is no write, unless the list says to what.
@@ -82,7 +82,7 @@ impl Written {
     }
 
     /// Keeps the tables with the session. `false`: there is no more room.
-    pub fn remember(&self, host: &dyn BalancerHost) -> bool {
+    pub fn remember(&self, host: &Host) -> bool {
         let touched = self.touched.iter().map(|table| only_touched(table));
         let words: Vec<String> = self.changed.iter().cloned().chain(touched).collect();
         words.iter().for_each(|word| host.remember(word));
@@ -101,7 +101,7 @@ fn only_touched(table: &str) -> String {
 }
 
 /// Whether the statement reads what this transaction wrote.
-pub fn reads_own(host: &dyn BalancerHost) -> bool {
+pub fn reads_own(host: &Host) -> bool {
     let reads = host.reads();
     if reads.is_empty() {
         return false;
@@ -112,7 +112,7 @@ pub fn reads_own(host: &dyn BalancerHost) -> bool {
 }
 
 /// Whether the statement reads what any session wrote a moment ago.
-pub fn reads_marked(host: &dyn BalancerHost) -> bool {
+pub fn reads_marked(host: &Host) -> bool {
     let reads = host.reads();
     if reads.is_empty() {
         return false;
@@ -122,7 +122,7 @@ pub fn reads_marked(host: &dyn BalancerHost) -> bool {
 }
 
 /// The transaction has committed: its tables are marked.
-pub fn mark(millis: u64, host: &dyn BalancerHost) {
+pub fn mark(millis: u64, host: &Host) {
     let database = host.database();
     let kept = host.remembered();
     for table in kept.iter().filter(|word| !word.starts_with(TOUCHED)) {
@@ -143,7 +143,7 @@ fn key(database: &str, table: &str) -> String {
 
 /// Whether the plugin started so lately that writes before may be unknown.
 /// Asked until it did not.
-pub fn is_cold(millis: u64, host: &dyn BalancerHost) -> bool {
+pub fn is_cold(millis: u64, host: &Host) -> bool {
     if millis == 0 {
         return false;
     }

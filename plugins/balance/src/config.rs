@@ -1,6 +1,6 @@
 //! The plugin's configuration: Pgpool-II's parameters of the same names.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::adaptive::Tracking;
 use crate::redirect::{List, Redirects};
@@ -8,7 +8,7 @@ use crate::relationship::Relationships;
 use waypool_plugin_sdk::ReadAfter;
 
 /// `[plugins.balance.config]` of waypool.toml
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Off: every statement goes to the primary.
@@ -64,7 +64,7 @@ impl Default for Config {
 }
 
 /// A list: one text with commas, as in pgpool.conf, or an array.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged, expecting = "a string with commas, or an array of strings")]
 pub enum Items {
     Text(String),

@@ -16,7 +16,7 @@ mod relationship;
 pub use config::{AfterWrite, Config, Items};
 
 use waypool_plugin_sdk::{
-    Balancer, BalancerHost, Decision, Effects, Kind, Node, Plugin, ReadAfter, Servers, SessionInfo,
+    Balancer, Decision, Effects, Error, Host, Kind, Node, Plugin, ReadAfter, Routing, Servers, SessionInfo,
     SessionPlan, SessionState, Statement, Transaction,
 };
 
@@ -51,7 +51,10 @@ struct Last {
 impl Plugin for Balance {
     type Config = Config;
 
-    fn new(config: Config) -> Result<Self, String> {
+    const ABOUT: &'static str =
+        "Chooses a server by Pgpool-II's rules for streaming replication (Waypool's own)";
+
+    fn new(config: Config) -> Result<Self, Error> {
         let rules = Rules::new(&config)?;
         let warm = rules.after_write != AfterWrite::TablesOfAll;
         Ok(Self { rules, nodes: Nodes::default(), warm, last: Last::default() })
@@ -59,15 +62,15 @@ impl Plugin for Balance {
 }
 
 impl Balancer for Balance {
-    fn topology(&mut self, nodes: &[Node]) {
+    fn topology(&mut self, nodes: &[Node], _host: &Host) {
         self.nodes = Nodes::new(nodes);
     }
 
-    fn session_start(&mut self, session: &SessionInfo, random: u64, host: &dyn BalancerHost) -> SessionPlan {
+    fn plan_session(&mut self, session: &SessionInfo, random: u64, host: &Host) -> Option<SessionPlan> {
         // The time runs from the first session on.
         self.is_cold(host);
         let entry = self.rules.redirects.find(session);
-        SessionPlan {
+        Some(SessionPlan {
             home: match self.rules.load_balance_mode {
                 true => self.pick(entry, random),
                 false => self.nodes.primary(),
@@ -78,10 +81,10 @@ impl Balancer for Balance {
                 false => ReadAfter::Nothing,
             },
             wait_millis: self.rules.wait_millis,
-        }
+        })
     }
 
-    fn route(&mut self, statement: Statement, state: SessionState, host: &dyn BalancerHost) -> Decision {
+    fn route(&mut self, statement: Statement, state: SessionState, host: &Host) -> Result<Routing, Error> {
         let before = Memory::before(&state);
         let mut after = before.after(&statement, state.transaction == Transaction::Idle);
         let writes = statement.effects.contains(Effects::WRITES);
@@ -94,22 +97,22 @@ impl Balancer for Balance {
             Servers::Primary => (Servers::Primary, self.nodes.primary(), Reason::Primarys),
         };
         self.last = Last { reason, node, session_memory: before.session };
-        Decision {
+        Ok(Routing::To(Decision {
             servers,
             node,
             transaction_memory: after.transaction,
             session_memory: after.session,
             tell_end,
-        }
+        }))
     }
 
-    fn ended(&mut self, success: bool, host: &dyn BalancerHost) {
+    fn ended(&mut self, success: bool, host: &Host) {
         if success && self.rules.after_write == AfterWrite::TablesOfAll {
             adaptive::mark(self.rules.tracking.millis(self.nodes.slowest()), host);
         }
     }
 
-    fn explain(&self) -> String {
+    fn explain(&self, _host: &Host) -> String {
         let entry = Memory { transaction: 0, session: self.last.session_memory }.entry();
         let preference = entry.and_then(|entry| self.rules.redirects.get(entry));
         let hit = preference.is_some_and(|preference| match preference.target {
@@ -129,7 +132,7 @@ impl Balance {
         state: &SessionState,
         before: Memory,
         after: &mut Memory,
-        host: &dyn BalancerHost,
+        host: &Host,
     ) -> (Servers, u32, Reason) {
         let primary = self.nodes.primary();
         if let Some(reason) = self.held_back(state, before, host) {
@@ -179,7 +182,7 @@ impl Balance {
     }
 
     /// Why a session's read has to go to the primary now, if it has to.
-    fn held_back(&mut self, state: &SessionState, memory: Memory, host: &dyn BalancerHost) -> Option<Reason> {
+    fn held_back(&mut self, state: &SessionState, memory: Memory, host: &Host) -> Option<Reason> {
         if !self.rules.load_balance_mode {
             return Some(Reason::BalancingOff);
         }
@@ -276,7 +279,7 @@ impl Balance {
         statement: &Statement,
         state: &SessionState,
         after: &mut Memory,
-        host: &dyn BalancerHost,
+        host: &Host,
     ) -> bool {
         let written = Written::by(statement, &self.rules.relationships, host);
         let all = self.rules.after_write == AfterWrite::TablesOfAll;
@@ -294,7 +297,7 @@ impl Balance {
         all && !written.changed.is_empty()
     }
 
-    fn is_cold(&mut self, host: &dyn BalancerHost) -> bool {
+    fn is_cold(&mut self, host: &Host) -> bool {
         if !self.warm {
             self.warm = !adaptive::is_cold(self.rules.tracking.cold, host);
         }
@@ -303,7 +306,7 @@ impl Balance {
 }
 
 /// Whether this transaction wrote to what is read now.
-fn own_table(open: bool, memory: Memory, host: &dyn BalancerHost) -> Option<Reason> {
+fn own_table(open: bool, memory: Memory, host: &Host) -> Option<Reason> {
     if !open {
         return None;
     }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use waypool_plugin_sdk::testing::FakeSession;
+use waypool_plugin_sdk::testing::FakeHost;
 use waypool_plugin_sdk::{NodeRole, ReadAfter};
 
 mod adaptive;
@@ -10,7 +10,26 @@ mod redirect;
 impl Balance {
     /// `route` for a statement about no names
     fn go(&mut self, statement: Statement, state: SessionState) -> Decision {
-        self.route(statement, state, &FakeSession::default())
+        self.decide(statement, state, &FakeHost::new())
+    }
+
+    fn decide(&mut self, statement: Statement, state: SessionState, host: &Host) -> Decision {
+        match self.route(statement, state, host).unwrap() {
+            Routing::To(decision) => decision,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn plan(&mut self, session: &SessionInfo, random: u64) -> SessionPlan {
+        self.plan_session(session, random, &FakeHost::new()).unwrap()
+    }
+
+    fn know(&mut self, nodes: &[Node]) {
+        self.topology(nodes, &FakeHost::new());
+    }
+
+    fn why(&self) -> String {
+        self.explain(&FakeHost::new())
     }
 }
 
@@ -28,7 +47,7 @@ fn balance(change: impl FnOnce(&mut Config), nodes: &[Node]) -> Balance {
     let mut config = Config::default();
     change(&mut config);
     let mut balance = Balance::new(config).unwrap();
-    balance.topology(nodes);
+    balance.know(nodes);
     balance
 }
 
@@ -42,7 +61,7 @@ const BEGIN: Statement = Statement { kind: Kind::Begin, servers: Servers::All, e
 const SET: Statement = Statement { kind: Kind::Set, servers: Servers::All, effects: Effects::WRITES };
 
 fn state(transaction: Transaction, transaction_memory: u32) -> SessionState {
-    SessionState { transaction, transaction_memory, session_memory: 0, home: 1, random: 0 }
+    SessionState { transaction, transaction_memory, home: 1, ..SessionState::default() }
 }
 
 #[test]
@@ -50,16 +69,16 @@ fn a_home_is_chosen_by_weight() {
     let mut balance = balance(|_| {}, &cluster([1.0, 0.0, 3.0]));
     let mut chosen = [0; 3];
     for part in 0..1024u64 {
-        chosen[balance.session_start(&client(), part << 54, &FakeSession::default()).home as usize] += 1;
+        chosen[balance.plan(&client(), part << 54).home as usize] += 1;
     }
     assert_eq!(chosen, [256, 0, 768]);
-    assert_eq!(balance.session_start(&client(), u64::MAX, &FakeSession::default()).home, 2);
+    assert_eq!(balance.plan(&client(), u64::MAX).home, 2);
 }
 
 #[test]
 fn without_weights_the_primary_is_home() {
     let mut balance = balance(|_| {}, &cluster([0.0, 0.0, f64::NAN]));
-    assert_eq!(balance.session_start(&client(), u64::MAX / 2, &FakeSession::default()).home, 0);
+    assert_eq!(balance.plan(&client(), u64::MAX / 2).home, 0);
 }
 
 #[test]
@@ -121,23 +140,23 @@ fn a_home_that_is_gone_is_replaced_for_reads() {
     assert_eq!((read.servers, read.node), (Servers::Any, 2));
     // The one in its place stays, whatever chance says next.
     nodes.push(node(3, NodeRole::Standby, 9.0, true));
-    balance.topology(&nodes);
+    balance.know(&nodes);
     let later =
         SessionState { session_memory: read.session_memory, random: 1 << 63, ..state(Transaction::Idle, 0) };
     assert_eq!(balance.go(READ, later).node, 2);
-    assert_eq!(balance.explain(), "in place of the home, which does not answer, chosen by weight");
+    assert_eq!(balance.why(), "in place of the home, which does not answer, chosen by weight");
     let set = balance.go(SET, later);
     assert_eq!((set.servers, set.node), (Servers::All, 2));
     nodes.pop();
     nodes[2].usable = false;
-    balance.topology(&nodes);
+    balance.know(&nodes);
     let read = balance.go(READ, state(Transaction::Idle, 0));
     assert_eq!((read.servers, read.node), (Servers::Primary, 0));
     // The one which was used before may be there again.
     let set = balance.go(SET, later);
     assert_eq!((set.servers, set.node), (Servers::All, 0));
     nodes[1].usable = true;
-    balance.topology(&nodes);
+    balance.know(&nodes);
     assert_eq!(balance.go(READ, later).node, 1);
 }
 
@@ -153,7 +172,7 @@ fn a_home_that_became_the_primary_is_the_primary() {
 #[test]
 fn load_balancing_can_be_switched_off_or_be_done_by_statement() {
     let mut off = balance(|config| config.load_balance_mode = false, &cluster([0.0, 1.0, 1.0]));
-    assert_eq!(off.session_start(&client(), 0, &FakeSession::default()).home, 0);
+    assert_eq!(off.plan(&client(), 0).home, 0);
     assert_eq!(off.go(READ, state(Transaction::Idle, 0)).servers, Servers::Primary);
     assert_eq!(off.go(SET, state(Transaction::Idle, 0)).servers, Servers::Primary);
     let by_statement = |config: &mut Config| config.statement_level_load_balance = true;
@@ -164,7 +183,7 @@ fn load_balancing_can_be_switched_off_or_be_done_by_statement() {
     let begun = each.go(BEGIN, last);
     assert_eq!((begun.servers, begun.node), (Servers::All, 2));
     assert_eq!(each.go(READ, state(Transaction::Open, begun.transaction_memory)).node, 2);
-    assert_eq!(each.explain(), "for this transaction: statement_level_load_balance = true, chosen by weight");
+    assert_eq!(each.why(), "for this transaction: statement_level_load_balance = true, chosen by weight");
 }
 
 #[test]
@@ -185,7 +204,7 @@ fn a_failed_write_is_no_write_for_the_session() {
 fn mistake(change: impl FnOnce(&mut Config)) -> String {
     let mut config = Config::default();
     change(&mut config);
-    Balance::new(config).unwrap_err()
+    Balance::new(config).unwrap_err().to_string()
 }
 
 #[test]
@@ -230,7 +249,7 @@ fn mistakes_are_named() {
 fn the_sessions_plan_says_whose_writes_are_read() {
     let plan = |change: fn(&mut Config)| {
         let plan =
-            balance(change, &cluster([0.0, 1.0, 1.0])).session_start(&client(), 0, &FakeSession::default());
+            balance(change, &cluster([0.0, 1.0, 1.0])).plan(&client(), 0);
         (plan.read_after, plan.wait_millis)
     };
     assert_eq!(plan(|_| {}), (ReadAfter::Nothing, 1000));
@@ -245,71 +264,37 @@ fn the_sessions_plan_says_whose_writes_are_read() {
 #[test]
 fn the_reason_is_told() {
     let mut balance = balance(|_| {}, &cluster([0.0, 1.0, 1.0]));
-    assert_eq!(balance.explain(), "nothing was routed");
+    assert_eq!(balance.why(), "nothing was routed");
     balance.go(READ, state(Transaction::Idle, 0));
-    assert_eq!(balance.explain(), "home, chosen by weight");
+    assert_eq!(balance.why(), "home, chosen by weight");
     let written = balance.go(WRITE, state(Transaction::Open, 0)).transaction_memory;
-    assert_eq!(balance.explain(), "the statement itself is for the primary");
+    assert_eq!(balance.why(), "the statement itself is for the primary");
     balance.go(READ, state(Transaction::Open, written));
-    assert_eq!(balance.explain(), "write in this transaction: disable_load_balance_on_write = transaction");
+    assert_eq!(balance.why(), "write in this transaction: disable_load_balance_on_write = transaction");
     balance.go(SET, state(Transaction::Idle, 0));
-    assert_eq!(balance.explain(), "the statement itself is for all servers of the session");
+    assert_eq!(balance.why(), "the statement itself is for all servers of the session");
 }
 
 #[test]
 fn without_a_primary_reads_go_on_and_nothing_else() {
     let nodes = [node(0, NodeRole::Unknown, 1.0, false), node(1, NodeRole::Standby, 1.0, true)];
     let mut balance = balance(|_| {}, &nodes);
-    let home = balance.session_start(&client(), 0, &FakeSession::default()).home;
+    let home = balance.plan(&client(), 0).home;
     let read = balance.go(READ, SessionState { home, ..state(Transaction::Idle, 0) });
     assert_eq!((read.servers, read.node), (Servers::Any, 1));
     assert_eq!(balance.go(WRITE, state(Transaction::Idle, 0)).servers, Servers::Primary);
 }
 
-/// A proxy that answers nothing.
-struct Deaf;
-
-impl BalancerHost for Deaf {
-    fn database(&self) -> String {
-        unreachable!()
-    }
-    fn reads(&self) -> Vec<String> {
-        unreachable!()
-    }
-    fn writes(&self) -> Vec<String> {
-        unreachable!()
-    }
-    fn functions(&self) -> Vec<String> {
-        unreachable!()
-    }
-    fn remember(&self, _: &str) {
-        unreachable!()
-    }
-    fn remembered(&self) -> Vec<String> {
-        unreachable!()
-    }
-    fn get(&self, _: &str) -> Option<u64> {
-        unreachable!()
-    }
-    fn set(&self, _: &str, _: u64, _: Option<u64>) -> bool {
-        unreachable!()
-    }
-    fn log(&self, _: waypool_plugin_sdk::Level, _: &str) {
-        unreachable!()
-    }
-    fn count(&self, _: &str, _: u64) {
-        unreachable!()
-    }
-}
-
 #[test]
 fn with_the_default_settings_nothing_is_asked_of_the_proxy() {
     let mut balance = balance(|_| {}, &cluster([0.0, 1.0, 1.0]));
-    balance.session_start(&client(), 0, &Deaf);
+    let host = FakeHost::new();
+    balance.plan_session(&client(), 0, &host);
     for statement in [READ, WRITE, BEGIN, SET] {
         for transaction in [Transaction::Idle, Transaction::Open, Transaction::Failed] {
-            assert!(!balance.route(statement, state(transaction, 0), &Deaf).tell_end);
+            assert!(!balance.decide(statement, state(transaction, 0), &host).tell_end);
         }
     }
-    balance.ended(true, &Deaf);
+    balance.ended(true, &host);
+    assert!(host.calls().is_empty(), "{:?}", host.calls());
 }

@@ -15,6 +15,7 @@ pub fn answer(kind: Kind, servers: Servers, effects: Effects, reason: &str) -> V
         reads: Vec::new(),
         writes: Vec::new(),
         functions: Vec::new(),
+        tags: Vec::new(),
         reason: reason.to_owned(),
     }
 }

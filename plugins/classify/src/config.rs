@@ -5,7 +5,7 @@ mod list;
 #[cfg(test)]
 mod tests;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use list::List;
 
@@ -13,7 +13,7 @@ use crate::facts::{Calls, Relations};
 use crate::pattern::Patterns;
 
 /// `[plugins.classify.config]` of waypool.toml
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rules {
     /// Off: a read has to begin with S, W, T or `(`, so what begins with a
@@ -51,8 +51,8 @@ impl Default for Rules {
 }
 
 /// How temporary tables are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Word")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "Word", rename_all = "lowercase")]
 pub enum CheckTempTable {
     /// In the primary's catalog
     Catalog,

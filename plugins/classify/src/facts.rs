@@ -92,14 +92,14 @@ pub fn change_session(functions: &[Name]) -> bool {
 
 /// Asks for the facts of all names, also after one has decided, so that the
 /// proxy can look up all that it does not know in one go. `None`: any server.
-pub fn judge(query: &Query, calls: &Calls, relations: Relations, host: &dyn Host) -> Option<Finding> {
+pub fn judge(query: &Query, calls: &Calls, relations: Relations, host: &Host) -> Option<Finding> {
     let called = judge_calls(query, calls, host);
     let kept = query.reads.iter().map(|name| judge_relation(name, relations, host));
     called.into_iter().chain(kept.flatten()).reduce(least)
 }
 
 /// The same for functions and operators alone.
-pub fn judge_calls(query: &Query, calls: &Calls, host: &dyn Host) -> Option<Finding> {
+pub fn judge_calls(query: &Query, calls: &Calls, host: &Host) -> Option<Finding> {
     let listed = match calls {
         Calls::Catalog => {
             let functions = query.functions.iter().map(|name| judge_function(name, host));
@@ -129,7 +129,7 @@ fn assigns_transaction_id(name: &Name) -> bool {
     ASSIGN_TRANSACTION_ID.contains(&name.name.as_str())
 }
 
-fn judge_function(name: &Name, host: &dyn Host) -> Option<Finding> {
+fn judge_function(name: &Name, host: &Host) -> Option<Finding> {
     match host.function_fact(name.schema.as_deref(), &name.name) {
         FunctionFact::Found(_) if assigns_transaction_id(name) => {
             volatile("function", &name.display(), false)
@@ -138,7 +138,7 @@ fn judge_function(name: &Name, host: &dyn Host) -> Option<Finding> {
     }
 }
 
-fn judge_operator(name: &str, host: &dyn Host) -> Option<Finding> {
+fn judge_operator(name: &str, host: &Host) -> Option<Finding> {
     judge_volatility(host.operator_fact(name), "operator", || name.to_owned())
 }
 
@@ -158,7 +158,7 @@ fn volatile(what: &str, name: &str, waiting: bool) -> Option<Finding> {
 
 /// As in Pgpool-II the bare name counts: a temporary table hides a table of
 /// the same name, whatever the search_path.
-fn judge_relation(name: &Name, relations: Relations, host: &dyn Host) -> Option<Finding> {
+fn judge_relation(name: &Name, relations: Relations, host: &Host) -> Option<Finding> {
     if relations == Relations::NONE {
         return None;
     }

@@ -28,7 +28,9 @@ mod tests;
 
 pub use config::{CheckTempTable, List, Rules};
 
-use waypool_plugin_sdk::{Classifier, Depends, Effects, Host, Kind, Plugin, Servers, Verdict};
+use waypool_plugin_sdk::{
+    Classifier, Depends, Effects, Error, Host, Kind, Opinion, Plugin, Servers, Verdict,
+};
 use waypool_scan::TokenKind;
 
 use crate::answer::{answer, unparsed};
@@ -47,13 +49,23 @@ pub struct Classify {
 impl Plugin for Classify {
     type Config = Rules;
 
-    fn new(rules: Rules) -> Result<Self, String> {
+    const ABOUT: &'static str =
+        "Tells what a statement is by Pgpool-II's rules for streaming replication (Waypool's own)";
+
+    fn new(rules: Rules) -> Result<Self, Error> {
         Ok(Self { policy: Policy::new(rules)?, words: Vec::new() })
     }
 }
 
 impl Classifier for Classify {
-    fn classify(&mut self, text: &str, _database: &str, host: &dyn Host) -> Verdict {
+    fn classify(&mut self, text: &str, host: &Host) -> Result<Opinion, Error> {
+        Ok(Opinion::Answer(self.verdict(text, host)))
+    }
+}
+
+impl Classify {
+    /// The verdict for a text: there is one for each.
+    pub fn verdict(&mut self, text: &str, host: &Host) -> Verdict {
         let ambiguous = words::cut(text, &mut self.words);
         let policy = &self.policy;
         let balanced = policy.allow_sql_comments() || policy.begins_as_read(text);

@@ -133,5 +133,6 @@ pub fn explain(mut cursor: Cursor, context: Context) -> Verdict {
         reads: inner.reads,
         writes: if runs { inner.writes } else { Vec::new() },
         functions: inner.functions,
+        tags: Vec::new(),
     }
 }

@@ -15,7 +15,7 @@ use crate::{prepared, session, transaction};
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     pub policy: &'a Policy,
-    pub host: &'a dyn Host,
+    pub host: &'a Host,
     /// Where the statement stands
     pub place: Place,
 }

@@ -8,7 +8,7 @@ mod catalog;
 pub(crate) use catalog::plain;
 
 pub(crate) fn verdict(text: &str, host: &FakeHost) -> Verdict {
-    Classify::new(Rules::default()).unwrap().classify(text, "db", host)
+    Classify::new(Rules::default()).unwrap().verdict(text, host)
 }
 
 #[track_caller]

@@ -6,7 +6,7 @@
 //! itself, and `now()` has to become the same moment on all of them; that is
 //! not part of this plugin yet.)
 
-use waypool_plugin_sdk::{Host, Plan, Plugin, Rewriter};
+use waypool_plugin_sdk::{Depends, Error, Host, Plan, Plugin, Rewriter};
 
 /// The plugin.
 #[derive(Debug)]
@@ -15,14 +15,16 @@ pub struct Rewrite;
 impl Plugin for Rewrite {
     type Config = ();
 
-    fn new((): ()) -> Result<Self, String> {
+    const ABOUT: &'static str = "Keeps every statement as it is (Waypool's own, for streaming replication)";
+
+    fn new((): ()) -> Result<Self, Error> {
         Ok(Self)
     }
 }
 
 impl Rewriter for Rewrite {
-    fn rewrite(&mut self, _text: &str, _database: &str, _host: &dyn Host) -> Plan {
-        Plan::Keep
+    fn rewrite(&mut self, _text: &str, _host: &Host) -> Result<Plan, Error> {
+        Ok(Plan::Keep(Depends::Shape))
     }
 }
 
@@ -34,9 +36,11 @@ mod tests {
     use waypool_plugin_sdk::testing::FakeHost;
 
     #[test]
-    fn statements_stay_as_they_are() -> Result<(), String> {
-        let plan = Rewrite::new(())?.rewrite("SELECT now()", "db", &FakeHost::new());
-        assert_eq!(plan, Plan::Keep);
+    fn statements_stay_as_they_are() -> Result<(), Error> {
+        let host = FakeHost::new();
+        let plan = Rewrite::new(())?.rewrite("SELECT now()", &host)?;
+        assert_eq!(plan, Plan::Keep(Depends::Shape));
+        assert!(host.calls().is_empty());
         Ok(())
     }
 }

@@ -1,4 +1,10 @@
 //! What operators ask the proxy itself.
+//!
+//! - [`show`], [`route`]: what any client may ask, in SQL (`SHOW pool_nodes`).
+//! - [`endpoint`]: orders about plugins, over HTTP on a socket of its own.
+//! - [`api`]: the JSON that it speaks, for the command line too.
 
+pub mod api;
+pub mod endpoint;
 pub mod route;
 pub mod show;

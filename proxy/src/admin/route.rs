@@ -1,10 +1,9 @@
 //! Why did this go there? The answer of `SHOW waypool_route FOR …` and of
 //! `waypool explain`.
 
-use crate::plugin::Role;
-use crate::plugin::contract::{Effects, Plan, Servers};
+use crate::plugin::contract::{Effects, Servers};
 use crate::proxy::Proxy;
-use crate::routing::{Classified, Route};
+use crate::routing::{Classified, Explained, Route, Scope, Sent};
 
 /// What is told about a statement, by name.
 pub type Facts = Vec<(&'static str, String)>;
@@ -27,13 +26,10 @@ const EFFECTS: [(Effects, &str); 11] = [
     (Effects::UNUSED_DATABASE, "unused-database"),
 ];
 
-/// `why` are the balancer's words.
-pub fn facts(proxy: &Proxy, classified: &Classified, route: Route, why: String) -> Facts {
+pub fn facts(proxy: &Proxy, scope: &Scope, classified: &Classified, explained: Explained) -> Facts {
     let verdict = classified.verdict();
-    let plugin = |role: Role| {
-        let plugins = proxy.plugins.plugins();
-        plugins.iter().find(|info| info.role == role).map_or_else(String::new, |info| info.name.to_string())
-    };
+    let Explained { route, balancer, why } = explained;
+    let [classifiers, rewriters] = scope.plugins.text_names(&scope.chain).map(|names| names.join(", "));
     let effects = EFFECTS.iter().filter(|(flag, _)| verdict.effects.contains(*flag));
     let effects: Vec<&str> = effects.map(|(_, name)| *name).collect();
     vec![
@@ -45,10 +41,11 @@ pub fn facts(proxy: &Proxy, classified: &Classified, route: Route, why: String) 
         ("reads", verdict.reads.join(", ")),
         ("writes", verdict.writes.join(", ")),
         ("functions", verdict.functions.join(", ")),
-        ("rewritten", rewritten(&classified.plan)),
-        ("classifier", plugin(Role::Classifier)),
-        ("balancer", plugin(Role::Balancer)),
-        ("rewriter", plugin(Role::Rewriter)),
+        ("tags", verdict.tags.join(", ")),
+        ("rewritten", rewritten(&classified.sent)),
+        ("classifiers", classifiers),
+        ("balancer", balancer),
+        ("rewriters", rewriters),
     ]
 }
 
@@ -60,11 +57,11 @@ fn wanted(servers: Servers) -> &'static str {
     }
 }
 
-fn rewritten(plan: &Plan) -> String {
-    match plan {
-        Plan::Keep => "no".to_owned(),
-        Plan::Reject(refusal) => format!("refused: {} (SQLSTATE {})", refusal.message, refusal.sqlstate),
-        Plan::Edit(edits) => format!("{} edit(s)", edits.len()),
+fn rewritten(sent: &Sent) -> String {
+    match sent {
+        Sent::AsIs => "no".to_owned(),
+        Sent::Refused(refusal) => format!("refused: {} (SQLSTATE {})", refusal.message, refusal.sqlstate),
+        Sent::Edited(template) => template.sample(),
     }
 }
 

@@ -6,9 +6,9 @@ use crate::cluster::Timing;
 use crate::cluster::monitor::monitors;
 use crate::config::Config;
 use crate::plugin::Words;
-use crate::plugin::contract::{SessionInfo, Transaction};
+use crate::plugin::contract::SessionInfo;
 use crate::proxy::Proxy;
-use crate::routing::{SessionState, classify};
+use crate::routing::classify;
 use crate::worker::Worker;
 use anyhow::anyhow;
 use std::sync::Arc;
@@ -74,17 +74,10 @@ async fn ask(proxy: &Arc<Proxy>, options: &Options) -> anyhow::Result<route::Fac
         user: options.username.clone(),
         application_name: options.application_name.clone(),
     };
-    let plan = worker.router.borrow_mut().session_start(&info);
-    let classified = classify(&worker.router, options.statement.as_bytes(), &database).await?;
-    let state = SessionState {
-        transaction: Transaction::Idle,
-        transaction_memory: 0,
-        session_memory: plan.memory,
-        home: plan.home,
-        tell_end: false,
-        generation: proxy.plugins.generation(),
-    };
+    let scope = worker.router.borrow_mut().scope(&database, &info);
+    let (_, state) = worker.router.borrow_mut().plan_session(&scope);
+    let classified = classify(&worker.router, options.statement.as_bytes(), &scope).await?;
     let mut router = worker.router.borrow_mut();
-    let (to, why) = router.explain(classified.verdict(), state, &database.name, &Words::default())?;
-    Ok(route::facts(proxy, &classified, to, why))
+    let explained = router.explain(&scope, classified.verdict(), state, &Words::default())?;
+    Ok(route::facts(proxy, &scope, &classified, explained))
 }

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod explain;
 mod import;
+mod plugin;
 mod run;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +32,9 @@ enum Command {
     Import(import::Options),
     /// Measure what routing costs: cache hits, a classifier's miss, a balancer's call
     Bench,
+    /// Write, test and look at plugins; change those of a running proxy
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Start a primary, a standby and Waypool in a temporary folder, and show them working
     Demo(demo::Options),
 }
@@ -50,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Explain(options) => explain::explain(&options),
         Command::Import(options) => import::import(&options),
         Command::Bench => bench::bench(),
+        Command::Plugin(command) => plugin::plugin(&command),
         Command::Demo(options) => demo::demo(&options),
     };
     match result {

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::listen::Running;
 use crate::logging::{self, Logging};
+use crate::plugin::By;
 use crate::proxy::Proxy;
 use anyhow::{Context, anyhow};
 use std::path::Path;
@@ -58,7 +59,7 @@ fn reload(path: &Path, proxy: &Proxy, logging: &Logging) {
         tracing::warn!("{key} changed: it needs a restart");
     }
     let (level, format) = (config.log_min_messages, config.log_format);
-    if let Err(error) = proxy.reload(config) {
+    if let Err(error) = proxy.reload(config, &By::new("SIGHUP", "reload")) {
         return tracing::error!("reload refused: {error}");
     }
     if let Err(error) = logging.change(level, format) {

@@ -1,6 +1,6 @@
 //! What changes between two configurations, by what it takes to apply it.
 
-use super::model::{Backend, Config, ListenTls};
+use super::model::{Backend, Config, ListenTls, Plugins};
 
 /// The keys whose values differ, by their names in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Difference {
             port listen_addresses unix_socket_directories unix_socket_permissions
             worker_threads backend_clustering_mode pool_mode
             sr_check_user sr_check_password sr_check_database
-            relcache_size relcache_expire statement_cache_size,
+            relcache_size relcache_expire statement_cache_size admin,
         reload:
             max_client_conn default_pool_size query_wait_timeout
             reset_query_list connection_cache connection_life_time
@@ -94,13 +94,39 @@ fn backends(old: &Config, new: &Config) -> (Vec<String>, Vec<String>) {
     (restart, reload)
 }
 
+/// Plugins are known by their names.
 fn plugins(old: &Config, new: &Config) -> Vec<String> {
-    old.plugins
-        .iter()
-        .zip(new.plugins.iter())
-        .filter(|((_, before), (_, after))| before != after)
-        .map(|((name, _), _)| format!("plugins.{name}"))
-        .collect()
+    let (old, new) = (&old.plugins, &new.plugins);
+    let mut changes = Vec::new();
+    if old.trusted_keys != new.trusted_keys {
+        changes.push("plugins.trusted_keys".to_owned());
+    }
+    if old.push_directory != new.push_directory {
+        changes.push("plugins.push_directory".to_owned());
+    }
+    for after in &new.entries {
+        match old.get(&after.name) {
+            None => changes.push(format!("plugins.{}, added", after.name)),
+            Some(before) if before != after => changes.push(format!("plugins.{}", after.name)),
+            Some(_) => {}
+        }
+    }
+    for gone in old.entries.iter().filter(|before| new.get(&before.name).is_none()) {
+        changes.push(format!("plugins.{}, removed", gone.name));
+    }
+    if order_changed(old, new) {
+        changes.push("plugins, their order".to_owned());
+    }
+    changes
+}
+
+/// Do those plugins which both have stand in another order?
+fn order_changed(old: &Plugins, new: &Plugins) -> bool {
+    let kept = |plugins: &Plugins, others: &Plugins| -> Vec<String> {
+        let names = plugins.entries.iter().map(|plugin| plugin.name.clone());
+        names.filter(|name| others.get(name).is_some()).collect()
+    };
+    kept(old, new) != kept(new, old)
 }
 
 // === impl Difference ===

@@ -1,6 +1,7 @@
 //! The names that may stand in each kind of table, and what to say about a
 //! name that may not.
 
+use super::model::Plugins;
 use super::pgpool;
 
 /// A kind of table, by the keys it has.
@@ -10,10 +11,12 @@ pub(super) enum Kind {
     Top,
     /// `[[backend]]`
     Backend,
-    /// `[plugins]`
+    /// `[plugins]`, which has tables with free names besides.
     Plugins,
     /// `[plugins.NAME]`
     Plugin,
+    /// `[admin]`
+    Admin,
     /// `[users]` and `[plugins.NAME.config]`, whose keys are free.
     Free,
 }
@@ -63,22 +66,37 @@ pub(super) const TOP: &[&str] = &[
     "users",
     "backend",
     "plugins",
+    "admin",
 ];
 
 pub(super) const BACKEND: &[&str] =
     &["hostname", "port", "weight", "flag", "application_name", "sslmode", "sslrootcert", "max_connections"];
 
-pub(super) const PLUGINS: &[&str] = &["classify", "balance", "rewrite"];
+/// What no plugin can be called.
+pub(super) const PLUGINS: &[&str] = &["trusted_keys", "push_directory"];
 
-pub(super) const PLUGIN: &[&str] =
-    &["path", "deadline", "memory_limit", "on_error", "allow_writes_on_standby", "config"];
+pub(super) const PLUGIN: &[&str] = &[
+    "path",
+    "sha256",
+    "deadline",
+    "memory_limit",
+    "on_error",
+    "allow_writes_on_standby",
+    "databases",
+    "users",
+    "application_names",
+    "config",
+];
+
+pub(super) const ADMIN: &[&str] = &["socket", "listen", "token_file"];
 
 /// What is wrong with `key` in a table of `kind`, and what to write instead.
 pub(super) fn explain_unknown(kind: Kind, key: &str) -> String {
     let unknown = match kind {
         Kind::Top | Kind::Free => format!("unknown key \"{key}\""),
         Kind::Backend => format!("unknown key \"{key}\" in [[backend]]"),
-        Kind::Plugins => format!("unknown plugin \"{key}\""),
+        Kind::Plugins => format!("unknown key \"{key}\" in [plugins]"),
+        Kind::Admin => format!("unknown key \"{key}\" in [admin]"),
         Kind::Plugin => format!("unknown key \"{key}\" in [plugins.NAME]"),
     };
     if let Some(place) = pgpool::place_of(key) {
@@ -92,9 +110,6 @@ pub(super) fn explain_unknown(kind: Kind, key: &str) -> String {
     }
     if let Some(near) = nearest(key, kind.keys()) {
         return format!("{unknown}: did you mean \"{near}\"?");
-    }
-    if kind == Kind::Plugins {
-        return format!("{unknown}: write {}", one_of(PLUGINS));
     }
     format!("{unknown}: docs/configuration.md lists all keys")
 }
@@ -111,8 +126,11 @@ fn place_in_another_table(kind: Kind, key: &str) -> Option<&'static str> {
     if kind != Kind::Plugin && PLUGIN.contains(&key) {
         return Some("into a [plugins.NAME] table");
     }
-    if kind != Kind::Plugins && PLUGINS.contains(&key) {
+    if kind != Kind::Plugins && (PLUGINS.contains(&key) || Plugins::OWN.contains(&key)) {
         return Some("into the table [plugins]");
+    }
+    if kind != Kind::Admin && ADMIN.contains(&key) {
+        return Some("into the table [admin]");
     }
     None
 }
@@ -148,6 +166,7 @@ impl Kind {
             Self::Backend => BACKEND,
             Self::Plugins => PLUGINS,
             Self::Plugin => PLUGIN,
+            Self::Admin => ADMIN,
             Self::Free => &[],
         }
     }

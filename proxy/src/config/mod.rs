@@ -12,9 +12,11 @@
 //! | file | job |
 //! |---|---|
 //! | `model.rs` | what the rest of Waypool gets |
-//! | `read.rs`, `read_backend.rs`, `read_plugin.rs` | the keys: types, ranges, defaults, checks across keys |
+//! | `read.rs`, `read_backend.rs`, `read_plugin.rs`, `read_admin.rs` | the keys: types, ranges, defaults, checks across keys |
 //! | `section.rs` | fetching one typed value out of a TOML table |
 //! | `units.rs` | `"10s"`, `"64MB"` |
+//! | `pattern.rs` | a name, or a regular expression |
+//! | `public_key.rs`, `vet.rs` | whose plugins are trusted, and whether a file is one of them |
 //! | `keys.rs`, `pgpool.rs` | known names; what to say about unknown ones; Pgpool-II's parameters |
 //! | `syntax.rs` | mistakes of TOML itself |
 //! | `errors.rs` | mistakes with positions |
@@ -28,13 +30,17 @@ mod difference;
 mod errors;
 mod keys;
 mod model;
+mod pattern;
 pub mod pgpool;
+mod public_key;
 mod read;
+mod read_admin;
 mod read_backend;
 mod read_plugin;
 mod section;
 mod syntax;
 mod units;
+mod vet;
 
 #[cfg(test)]
 mod tests;
@@ -46,7 +52,11 @@ use toml::de::DeTable;
 pub use difference::Difference;
 pub use errors::{ConfigError, ConfigErrors, Position};
 pub use model::*;
+pub use pattern::Pattern;
+pub use public_key::PublicKey;
 pub(crate) use units::{show_duration, show_size};
+pub use vet::Untrusted;
+pub(crate) use vet::signature_file;
 
 use errors::Problems;
 

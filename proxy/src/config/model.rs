@@ -10,6 +10,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::pattern::Pattern;
+use super::public_key::PublicKey;
+
 /// One `waypool.toml`. Made by [`Config::load`](super::Config::load) only, so
 /// whoever holds one holds a correct one.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +113,7 @@ pub struct Config {
     pub log_per_node_statement: bool,
 
     pub plugins: Plugins,
+    pub admin: Admin,
 }
 
 /// `backend_clustering_mode`: who keeps the servers alike.
@@ -251,20 +255,55 @@ pub enum LogFormat {
     Json,
 }
 
-/// The three roles of a plugin; each is always filled, by Waypool's own
-/// plugin where the file names none.
+/// `[admin]`: where the commands `waypool plugin …` find the running proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// See [`Config::admin_socket`].
+    pub socket: AdminSocket,
+    /// HTTP over TCP. `None`: there is none.
+    pub listen: Option<AdminListen>,
+}
+
+/// `socket` of `[admin]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminSocket {
+    /// `.s.WAYPOOL.<port>` in the first of `unix_socket_directories`, if there is one.
+    Default,
+    Path(PathBuf),
+    None,
+}
+
+/// `listen` of `[admin]`: with TLS if clients of the database have it (`ssl`),
+/// which may be missing on a loopback address only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminListen {
+    pub host: String,
+    pub port: u16,
+    /// The first line of this file is what a client has to know.
+    pub token_file: PathBuf,
+}
+
+/// `[plugins]`: the chain, and whose plugins are trusted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plugins {
-    pub classify: Plugin,
-    pub balance: Plugin,
-    pub rewrite: Plugin,
+    /// In the order in which they are asked: that of the file, and then
+    /// Waypool's own, [`Plugins::OWN`], which are always there.
+    pub entries: Vec<Plugin>,
+    /// If there are any, every plugin from a file must be signed by one of them.
+    pub trusted_keys: Vec<PublicKey>,
+    /// Where `waypool plugin push` puts files. Made when it is needed.
+    pub push_directory: PathBuf,
 }
 
 /// One `[plugins.NAME]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plugin {
-    /// The component's file. `None`: the built-in one.
+    /// Up to 63 of a-z, 0-9, `_` and `-`. No two have the same.
+    pub name: String,
+    /// The component's file. `None`: the built-in one, for Waypool's own only.
     pub path: Option<PathBuf>,
+    /// What the file's SHA-256 has to be: 64 hexadecimal digits, lower case.
+    pub sha256: Option<String>,
     /// Most time for one call. Never zero.
     pub deadline: Duration,
     /// Most memory of one instance, in bytes.
@@ -272,6 +311,10 @@ pub struct Plugin {
     pub on_error: OnError,
     /// Trust it when it sends a writing statement to a standby.
     pub allow_writes_on_standby: bool,
+    /// It is asked for sessions of these only. `None`: of all. Never empty.
+    pub databases: Option<Vec<Pattern>>,
+    pub users: Option<Vec<Pattern>>,
+    pub application_names: Option<Vec<Pattern>>,
     /// `[plugins.NAME.config]` for the plugin's `init`. Always a JSON object.
     pub config: serde_json::Value,
 }
@@ -289,12 +332,45 @@ pub enum OnError {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
+// === impl Config ===
+
+impl Config {
+    /// The Unix socket that takes orders. `None`: there is none.
+    pub fn admin_socket(&self) -> Option<PathBuf> {
+        match &self.admin.socket {
+            AdminSocket::Default => {
+                let folder = self.unix_socket_directories.first()?;
+                Some(folder.join(format!(".s.WAYPOOL.{}", self.port)))
+            }
+            AdminSocket::Path(path) => Some(path.clone()),
+            AdminSocket::None => None,
+        }
+    }
+}
+
 // === impl Plugins ===
 
 impl Plugins {
-    /// Each role's name in the file, with its plugin.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Plugin)> {
-        [("classify", &self.classify), ("balance", &self.balance), ("rewrite", &self.rewrite)].into_iter()
+    /// The names of Waypool's own plugins, which stand last, in this order.
+    pub const OWN: [&str; 3] = ["classify", "balance", "rewrite"];
+
+    pub fn get(&self, name: &str) -> Option<&Plugin> {
+        self.entries.iter().find(|plugin| plugin.name == name)
+    }
+}
+
+// === impl Plugin ===
+
+impl Plugin {
+    /// Is it asked for a session of these?
+    pub fn applies_to(&self, database: &str, user: &str, application_name: &str) -> bool {
+        let fits = |patterns: &Option<Vec<Pattern>>, name: &str| match patterns {
+            None => true,
+            Some(patterns) => patterns.iter().any(|pattern| pattern.matches(name)),
+        };
+        fits(&self.databases, database)
+            && fits(&self.users, user)
+            && fits(&self.application_names, application_name)
     }
 }
 

@@ -14,7 +14,7 @@ use super::model::{
 };
 use super::section::{Section, in_folder_of, type_of};
 use super::units::Bare::{Milliseconds, Seconds};
-use super::{read_backend, read_plugin};
+use super::{read_admin, read_backend, read_plugin};
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -78,6 +78,7 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         log_per_node_statement: top.boolean("log_per_node_statement", false),
 
         plugins: read_plugin::plugins(&top, source),
+        admin: read_admin::admin(&top, source),
     };
     top.finish();
     check_together(&top, &config);
@@ -92,6 +93,9 @@ fn check_together(top: &Section<'_>, config: &Config) {
             "listen_addresses and unix_socket_directories are both empty, so that no client \
              could connect: write listen_addresses = [\"localhost\"]",
         );
+    }
+    if let (Some(listen), None) = (&config.admin.listen, &config.ssl) {
+        read_admin::check_without_tls(top, listen);
     }
     let needs_a_user = match config.backend_clustering_mode {
         ClusteringMode::StreamingReplication => {

@@ -21,7 +21,7 @@ pub(super) struct Section<'a> {
     table: &'a DeTable<'a>,
     /// Where the table begins; the top has no header.
     header: Option<Range<usize>>,
-    asked: RefCell<Vec<&'static str>>,
+    asked: RefCell<Vec<&'a str>>,
     problems: &'a Problems<'a>,
 }
 
@@ -240,7 +240,7 @@ impl<'a> Section<'a> {
     // --- tables
 
     /// `[key]`, for a kind of table of which there is one.
-    pub(super) fn table(&self, key: &'static str, kind: Kind) -> Option<Self> {
+    pub(super) fn table(&self, key: &'a str, kind: Kind) -> Option<Self> {
         let value = self.find(key)?;
         if let Some(table) = value.get_ref().as_table() {
             return Some(self.inner(kind, table, value.span()));
@@ -249,7 +249,7 @@ impl<'a> Section<'a> {
         let header = match self.kind {
             Kind::Plugins => format!("[plugins.{key}]"),
             Kind::Plugin => format!("[plugins.NAME.{key}]"),
-            Kind::Top | Kind::Backend | Kind::Free => format!("[{key}]"),
+            Kind::Top | Kind::Backend | Kind::Admin | Kind::Free => format!("[{key}]"),
         };
         self.at(value, format!("{key} must be a table, not {found}: write {header}"));
         None
@@ -301,8 +301,9 @@ impl<'a> Section<'a> {
     /// To be called when all keys have been fetched: the others are unknown.
     pub(super) fn finish(&self) {
         let asked = self.asked.borrow();
+        // Plugins have free names.
         debug_assert!(
-            asked.iter().all(|key| self.kind.keys().contains(key)),
+            self.kind == Kind::Plugins || asked.iter().all(|key| self.kind.keys().contains(key)),
             "keys.rs lacks one of {asked:?}"
         );
         for (key, _, span) in self.entries() {
@@ -319,7 +320,7 @@ impl<'a> Section<'a> {
         self.find(key)
     }
 
-    fn find(&self, key: &'static str) -> Option<&'a Value<'a>> {
+    fn find(&self, key: &'a str) -> Option<&'a Value<'a>> {
         self.asked.borrow_mut().push(key);
         self.table.get(key)
     }

@@ -5,6 +5,7 @@
 
 mod documents;
 mod mistakes;
+mod plugins;
 mod syntax;
 mod values;
 

@@ -99,8 +99,8 @@ pub enum Kind {
     Utility,
 }
 
-/// How long a verdict may be used again.
-#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// How long an answer may be used again; ordered, the strictest last.
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[component(enum)]
 #[repr(u8)]
 pub enum Depends {
@@ -136,6 +136,9 @@ pub struct Verdict {
     pub writes: Vec<String>,
     #[component(name = "functions")]
     pub functions: Vec<String>,
+    /// Words for the balancers and observers behind.
+    #[component(name = "tags")]
+    pub tags: Vec<String>,
     /// For people.
     #[component(name = "reason")]
     pub reason: String,
@@ -154,9 +157,25 @@ impl Verdict {
             reads: Vec::new(),
             writes: Vec::new(),
             functions: Vec::new(),
+            tags: Vec::new(),
             reason: reason.into(),
         }
     }
+}
+
+/// What one classifier of the chain says.
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(variant)]
+pub enum Opinion {
+    /// The next one is asked.
+    #[component(name = "pass")]
+    Pass(Depends),
+    /// Nobody else is.
+    #[component(name = "answer")]
+    Answer(Verdict),
+    /// The next ones are, and then `refine`.
+    #[component(name = "refine")]
+    Refine,
 }
 
 #[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -207,7 +226,8 @@ pub enum Transaction {
     Failed,
 }
 
-#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+/// Who a session is for.
+#[derive(ComponentType, Lift, Lower, Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[component(record)]
 pub struct SessionInfo {
     #[component(name = "database")]
@@ -216,6 +236,80 @@ pub struct SessionInfo {
     pub user: String,
     #[component(name = "application-name")]
     pub application_name: String,
+}
+
+/// A client that has proved who it is.
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(record)]
+pub struct Newcomer {
+    #[component(name = "database")]
+    pub database: String,
+    #[component(name = "user")]
+    pub user: String,
+    #[component(name = "application-name")]
+    pub application_name: String,
+    /// None on a Unix socket.
+    #[component(name = "address")]
+    pub address: Option<String>,
+    #[component(name = "tls")]
+    pub tls: bool,
+}
+
+/// What becomes of a newcomer.
+#[derive(ComponentType, Lift, Lower, Clone, Debug, Default, PartialEq, Eq)]
+#[component(record)]
+pub struct Changes {
+    /// Another database than it asked for.
+    #[component(name = "database")]
+    pub database: Option<String>,
+    /// The user of its server connections.
+    #[component(name = "user")]
+    pub user: Option<String>,
+    /// As if it had sent them.
+    #[component(name = "parameters")]
+    pub parameters: Vec<(String, String)>,
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(variant)]
+pub enum Admission {
+    /// As it is.
+    #[component(name = "pass")]
+    Pass,
+    #[component(name = "change")]
+    Change(Changes),
+    #[component(name = "refuse")]
+    Refuse(Refusal),
+}
+
+/// One statement, when it is over.
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(record)]
+pub struct Observation {
+    /// The process id that the client was told.
+    #[component(name = "session")]
+    pub session: u32,
+    #[component(name = "database")]
+    pub database: String,
+    #[component(name = "user")]
+    pub user: String,
+    #[component(name = "application-name")]
+    pub application_name: String,
+    #[component(name = "kind")]
+    pub kind: Kind,
+    /// The server whose answer the client got.
+    #[component(name = "node")]
+    pub node: Option<u32>,
+    /// From its arrival to the end of its answer.
+    #[component(name = "duration-micros")]
+    pub duration_micros: u64,
+    #[component(name = "rows")]
+    pub rows: u64,
+    /// Of its error.
+    #[component(name = "sqlstate")]
+    pub sqlstate: Option<String>,
+    #[component(name = "tags")]
+    pub tags: Vec<String>,
 }
 
 /// Whose commits a session's reads on a standby must have seen.
@@ -265,8 +359,10 @@ pub struct SessionState {
     pub transaction_memory: u32,
     /// As answered for the last statement; zero when the session begins.
     pub session_memory: u32,
-    /// As `session_start` answered.
+    /// As `plan_session` answered.
     pub home: u32,
+    /// How long it has been told to wait.
+    pub waited_millis: u32,
     /// Uniform, and new for each statement.
     pub random: u64,
 }
@@ -290,6 +386,23 @@ pub struct Decision {
     /// Call `ended` when the statement, or its transaction, is over.
     #[component(name = "tell-end")]
     pub tell_end: bool,
+}
+
+/// What one balancer of the chain says of a statement.
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(variant)]
+pub enum Routing {
+    /// The next one is asked.
+    #[component(name = "pass")]
+    Pass,
+    #[component(name = "to")]
+    To(Decision),
+    /// Ask again in so many milliseconds.
+    #[component(name = "wait")]
+    Wait(u32),
+    /// Answer with an error.
+    #[component(name = "refuse")]
+    Refuse(Refusal),
 }
 
 #[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
@@ -333,7 +446,7 @@ pub struct Refusal {
 #[component(variant)]
 pub enum Plan {
     #[component(name = "keep")]
-    Keep,
+    Keep(Depends),
     /// Answer with an error; the statement reaches no server.
     #[component(name = "reject")]
     Reject(Refusal),
@@ -346,20 +459,27 @@ impl Plan {
     /// on character boundaries, in order and apart; the SQLSTATE is one.
     pub fn check(&self, text: &str) -> Result<(), String> {
         match self {
-            Plan::Keep => Ok(()),
-            Plan::Reject(refusal) => check_sqlstate(&refusal.sqlstate),
+            Plan::Keep(_) => Ok(()),
+            Plan::Reject(refusal) => refusal.check(),
             Plan::Edit(edits) => check_edits(edits, text),
         }
     }
 }
 
-fn check_sqlstate(sqlstate: &str) -> Result<(), String> {
-    let fits = sqlstate.len() == 5
-        && sqlstate.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
-    if fits {
-        return Ok(());
+impl Refusal {
+    /// Whether it can be told to a client.
+    pub fn check(&self) -> Result<(), String> {
+        let sqlstate = &self.sqlstate;
+        let fits = sqlstate.len() == 5
+            && sqlstate.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+        if !fits {
+            return Err(format!("{sqlstate:?} is no SQLSTATE: five of 0-9 and A-Z"));
+        }
+        if sqlstate.starts_with("00") || sqlstate.starts_with("01") || sqlstate.starts_with("02") {
+            return Err(format!("SQLSTATE {sqlstate} is none of an error"));
+        }
+        Ok(())
     }
-    Err(format!("{sqlstate:?} is no SQLSTATE: five of 0-9 and A-Z"))
 }
 
 fn check_edits(edits: &[Edit], text: &str) -> Result<(), String> {
@@ -434,6 +554,18 @@ pub enum RelationFact {
     Missing,
     #[component(name = "found")]
     Found(RelationFacts),
+}
+
+/// What a plugin says of itself.
+#[derive(ComponentType, Lift, Lower, Clone, Debug, Default, PartialEq, Eq)]
+#[component(record)]
+pub struct Description {
+    /// One line.
+    #[component(name = "about")]
+    pub about: String,
+    /// The keys of its configuration with their defaults, as JSON.
+    #[component(name = "config")]
+    pub config: String,
 }
 
 mod flags;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use waypool_plugin_engine::EngineError;
 
-use super::source::{OnError, Role};
+use super::source::Role;
+use crate::config::{OnError, Untrusted};
 
 /// A plugin cannot be put into use. Whatever was in use stays.
 #[derive(Debug, thiserror::Error)]
@@ -17,17 +18,33 @@ pub enum PluginError {
     #[error("plugin \"{name}\" ({origin}): {error}")]
     Form { name: String, origin: String, error: EngineError },
 
+    #[error("plugin \"{name}\": {} is not loaded: {error}", path.display())]
+    Untrusted { name: String, path: PathBuf, error: Untrusted },
+
     #[error(
-        "plugin \"{name}\" ({origin}) does not export {interface}, so it cannot be a {role}; \
-         it exports: {exports}. Export the role with waypool_plugin_sdk::export!, \
-         or give the plugin another role"
+        "plugin \"{name}\" ({origin}) has no role: it exports {exports}, and none of the interfaces \
+         classifier, rewriter, balancer, gate and observer of waypool:plugin@{}. Name its roles in \
+         waypool_plugin_sdk::export!",
+        super::contract::VERSION
     )]
-    MissingExport { name: String, origin: String, role: Role, interface: String, exports: String },
+    NoRole { name: String, origin: String, exports: String },
+
+    #[error(
+        "plugin \"{name}\" ({origin}) was built for waypool:plugin@{found}, and this Waypool speaks \
+         {}: rebuild it with the plugin SDK of this Waypool",
+        super::contract::VERSION
+    )]
+    Version { name: String, origin: String, found: String },
+
+    #[error(
+        "plugin \"{name}\" ({origin}) imports {import}, which Waypool does not offer: plugins have no \
+         files, no network, no environment. Build it for wasm32-unknown-unknown, without WASI"
+    )]
+    NotGranted { name: String, origin: String, import: String },
 
     #[error(
         "plugin \"{name}\" ({origin}) does not fit the contract waypool:plugin@{}: {detail}. \
-         Rebuild it with the plugin SDK of this Waypool; plugins may import \
-         waypool:plugin/host and nothing else",
+         Rebuild it with the plugin SDK of this Waypool",
         super::contract::VERSION
     )]
     Contract { name: String, origin: String, detail: String },
@@ -38,17 +55,44 @@ pub enum PluginError {
     #[error("plugin \"{name}\" ({origin}) fails when it is tried out: {error}")]
     Probe { name: String, origin: String, error: CallError },
 
-    #[error("no {0} is configured, and Waypool cannot route without one")]
-    NoPlugin(Role),
+    #[error("plugin \"{name}\" ({origin}) fails its self-test: {message}")]
+    SelfTest { name: String, origin: String, message: String },
 
-    #[error("plugins \"{first}\" and \"{second}\" are both {role}s: there is one plugin for each role")]
-    TwoPlugins { role: Role, first: String, second: String },
+    #[error(
+        "plugin \"{name}\" ({origin}) fails on a statement that clients sent a moment ago: {error}. \
+         The statement: {statement}"
+    )]
+    Recent { name: String, origin: String, statement: String, error: CallError },
 
-    #[error("there is no earlier {0} to go back to")]
-    NothingEarlier(Role),
+    #[error("there is no {0} among the plugins, and Waypool cannot route without one")]
+    Missing(Role),
 
-    #[error("the {0} cannot be removed, since Waypool cannot route without one: swap it instead")]
-    Indispensable(Role),
+    #[error("there is no plugin \"{0}\": waypool plugin list shows the names")]
+    NoSuchPlugin(String),
+
+    #[error("two plugins are called \"{0}\"")]
+    TwoOfAName(String),
+
+    #[error("no version of \"{0}\" is waiting to be put into use: waypool plugin push FILE brings one")]
+    NoCandidate(String),
+
+    #[error("there is no earlier version of \"{0}\" to go back to")]
+    NothingEarlier(String),
+
+    #[error("\"{0}\" is not disabled")]
+    NotDisabled(String),
+
+    #[error(
+        "\"{name}\" cannot be disabled, because no other plugin would be left that is a {role}: \
+         swap it instead"
+    )]
+    Indispensable { name: String, role: Role },
+
+    #[error("more than {max} plugins are {role}s: put some of them together")]
+    TooMany { role: Role, max: usize },
+
+    #[error("the share of statements that a shadow is asked about is between 0 and 1, not {0}")]
+    Share(f64),
 
     #[error("cannot start the thread that stops plugins which take too long: {0}")]
     Ticker(std::io::Error),
@@ -70,6 +114,8 @@ pub enum Fault {
     Malformed,
     /// No instance could be made to ask.
     Start,
+    /// It returned an error.
+    Error,
 }
 
 impl fmt::Display for Fault {
@@ -80,6 +126,7 @@ impl fmt::Display for Fault {
             Fault::Memory => "memory",
             Fault::Malformed => "malformed answer",
             Fault::Start => "start",
+            Fault::Error => "error",
         })
     }
 }
@@ -90,7 +137,6 @@ impl fmt::Display for Fault {
 #[derive(Clone, Debug)]
 pub struct CallError {
     pub plugin: Arc<str>,
-    pub role: Role,
     pub fault: Fault,
     /// What happened, for people; with a panic's message, where there is one.
     pub message: String,
@@ -101,8 +147,8 @@ pub struct CallError {
 
 impl fmt::Display for CallError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let CallError { plugin, role, fault, message, .. } = self;
-        write!(formatter, "{role} \"{plugin}\" failed ({fault}): {message}")
+        let CallError { plugin, fault, message, .. } = self;
+        write!(formatter, "plugin \"{plugin}\" failed ({fault}): {message}")
     }
 }
 

@@ -1,148 +1,244 @@
-//! The functions that a plugin exports for each role.
+//! The functions that a plugin exports, by role.
 
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Func, Instance, Lift, Lower, TypedFunc};
 use wasmtime::{AsContextMut, Store};
 
 use super::contract::{
-    Decision, Effects, Kind, Node, NodeRole, Plan, Servers, SessionInfo, SessionPlan, SessionState,
-    Statement, Transaction, VERSION, Verdict,
+    Admission, Description, Effects, Kind, Newcomer, Node, NodeRole, Observation, Opinion, Plan, Routing,
+    Servers, SessionInfo, SessionPlan, SessionState, Statement, Transaction, VERSION, Verdict,
 };
 use super::guest::Guest;
-use super::source::Role;
+use super::source::{Role, Roles};
 
-/// The functions of one role, in one instance.
-pub(super) trait Exports: Sized {
-    const ROLE: Role;
-
-    /// Finds the functions and checks their types.
-    fn bind(store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self>;
-
-    /// Calls each function once with something harmless.
-    fn probe(&self, store: &mut Store<Guest>) -> wasmtime::Result<()>;
+/// A plugin's functions in one instance, found and with their types checked.
+///
+/// Functions with borrowed parameters are kept untyped, because a type cannot
+/// say for how long they borrow; each call gives them their type back.
+pub(super) struct Exports {
+    init: Func,
+    describe: TypedFunc<(), (Description,)>,
+    self_test: TypedFunc<(), (Answer<()>,)>,
+    classifier: Option<Classifier>,
+    rewrite: Option<Func>,
+    balancer: Option<Balancer>,
+    session_start: Option<Func>,
+    observe: Option<Func>,
 }
 
-/// Finds `lifecycle.init` and checks its type.
-pub(super) fn bind_init(store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Func> {
-    let interface = interface(store, instance, &format!("waypool:plugin/lifecycle@{VERSION}"))?;
-    let init = function::<(&str,), (InitAnswer,)>(store, instance, &interface, "init")?;
-    Ok(*init.func())
-}
-
-/// Calls what [`bind_init`] found.
-pub(super) fn init(store: &mut Store<Guest>, init: Func, config: &str) -> wasmtime::Result<InitAnswer> {
-    // SAFETY: `bind_init` checked these types; only the lifetime differs.
-    let init = unsafe { TypedFunc::<(&str,), (InitAnswer,)>::new_unchecked(init) };
-    Ok(init.call(store, (config,))?.0)
-}
-
-/// The error is for the operator.
-type InitAnswer = Result<(), String>;
-
-fn interface(
-    store: &mut Store<Guest>,
-    instance: &Instance,
-    name: &str,
-) -> wasmtime::Result<ComponentExportIndex> {
-    instance
-        .get_export_index(store, None, name)
-        .ok_or_else(|| wasmtime::Error::msg(format!("it does not export {name}")))
-}
-
-fn function<P, R>(
-    store: &mut Store<Guest>,
-    instance: &Instance,
-    interface: &ComponentExportIndex,
-    name: &str,
-) -> wasmtime::Result<TypedFunc<P, R>>
-where
-    P: ComponentNamedList + Lower,
-    R: ComponentNamedList + Lift,
-{
-    let index = instance
-        .get_export_index(&mut *store, Some(interface), name)
-        .ok_or_else(|| wasmtime::Error::msg(format!("it does not export the function {name}")))?;
-    instance
-        .get_typed_func(store, index)
-        .map_err(|error| error.context(format!("the function {name} has other types")))
-}
-
-// === Classifier ===
-
-type TextParams<'t> = (&'t str, &'t str);
-
-pub(super) struct Classifier {
-    /// Of [`TextParams`] to a [`Verdict`]. Untyped, because the parameters
-    /// borrow and this type cannot say for how long.
+struct Classifier {
     classify: Func,
+    refine: Func,
 }
 
-impl Classifier {
-    pub fn classify(
-        &self,
-        store: impl AsContextMut<Data = Guest>,
-        text: &str,
-        database: &str,
-    ) -> wasmtime::Result<Verdict> {
-        // SAFETY: `bind` checked these types; only the lifetime differs.
-        let classify = unsafe { TypedFunc::<TextParams<'_>, (Verdict,)>::new_unchecked(self.classify) };
-        Ok(classify.call(store, (text, database))?.0)
-    }
-}
-
-impl Exports for Classifier {
-    const ROLE: Role = Role::Classifier;
-
-    fn bind(store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self> {
-        let own = interface(store, instance, &Self::ROLE.interface())?;
-        let classify = function::<TextParams<'_>, (Verdict,)>(store, instance, &own, "classify")?;
-        Ok(Classifier { classify: *classify.func() })
-    }
-
-    fn probe(&self, store: &mut Store<Guest>) -> wasmtime::Result<()> {
-        self.classify(store, "SELECT 1", "postgres").map(drop)
-    }
-}
-
-// === Balancer ===
-
-type RouteParams = (Kind, Servers, Effects, Transaction, u32, u32, u32, u64);
-
-pub(super) struct Balancer {
-    /// Of a list of nodes to nothing; untyped like [`Classifier`]'s.
+struct Balancer {
     topology: Func,
-    /// Of [`SessionInfo`] and a random number to a [`SessionPlan`]; untyped likewise.
-    session_start: Func,
+    plan_session: Func,
     /// Called for every statement.
-    route: TypedFunc<RouteParams, (Decision,)>,
+    route: TypedFunc<RouteParams, (Answer<Routing>,)>,
     ended: TypedFunc<(bool,), ()>,
     explain: TypedFunc<(), (String,)>,
 }
 
-impl Balancer {
-    pub fn topology(&self, store: impl AsContextMut<Data = Guest>, nodes: &[Node]) -> wasmtime::Result<()> {
-        // SAFETY: `bind` checked these types; only the lifetime differs.
-        let topology = unsafe { TypedFunc::<(&[Node],), ()>::new_unchecked(self.topology) };
-        topology.call(store, (nodes,))
+/// The error is the plugin's own.
+type Answer<T> = Result<T, String>;
+type Text<'t> = (&'t str,);
+type RefineParams<'t> = (&'t str, &'t Verdict);
+type SessionParams<'t> = (&'t SessionInfo, u64);
+type RouteParams = (Kind, Servers, Effects, Transaction, u32, u32, u32, u32, u64);
+
+/// An error that a plugin returned.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Said(pub String);
+
+fn said<T>(answer: Answer<T>) -> wasmtime::Result<T> {
+    answer.map_err(|message| wasmtime::Error::new(Said(message)))
+}
+
+fn malformed<T>(message: impl Into<String>) -> wasmtime::Result<T> {
+    Err(wasmtime::Error::msg(message.into()))
+}
+
+/// Gives a function the type that `bind` has checked.
+macro_rules! typed {
+    ($function:expr, $params:ty, $results:ty) => {
+        // SAFETY: `Exports::bind` checked these types; only the lifetime differs.
+        unsafe { TypedFunc::<$params, $results>::new_unchecked($function) }
+    };
+}
+
+impl Exports {
+    pub fn bind(store: &mut Store<Guest>, instance: &Instance, roles: Roles) -> wasmtime::Result<Self> {
+        let mut find = Finder { store, instance };
+        let lifecycle = find.interface("lifecycle")?;
+        let init = find.function::<Text<'_>, (Answer<()>,)>(&lifecycle, "init")?;
+        let describe = find.function(&lifecycle, "describe")?;
+        let self_test = find.function(&lifecycle, "self-test")?;
+        let mut exports = Exports {
+            init: *init.func(),
+            describe,
+            self_test,
+            classifier: None,
+            rewrite: None,
+            balancer: None,
+            session_start: None,
+            observe: None,
+        };
+        for role in roles.iter() {
+            let own = find.interface(&role.to_string())?;
+            exports.bind_role(&mut find, role, &own)?;
+        }
+        Ok(exports)
     }
 
-    pub fn session_start(
+    fn bind_role(
+        &mut self,
+        find: &mut Finder<'_>,
+        role: Role,
+        own: &ComponentExportIndex,
+    ) -> wasmtime::Result<()> {
+        match role {
+            Role::Classifier => {
+                let classify = find.function::<Text<'_>, (Answer<Opinion>,)>(own, "classify")?;
+                let refine = find.function::<RefineParams<'_>, (Answer<Verdict>,)>(own, "refine")?;
+                self.classifier = Some(Classifier { classify: *classify.func(), refine: *refine.func() });
+            }
+            Role::Rewriter => {
+                let rewrite = find.function::<Text<'_>, (Answer<Plan>,)>(own, "rewrite")?;
+                self.rewrite = Some(*rewrite.func());
+            }
+            Role::Balancer => {
+                let topology = find.function::<(&[Node],), ()>(own, "topology")?;
+                let plan =
+                    find.function::<SessionParams<'_>, (Option<SessionPlan>,)>(own, "plan-session")?;
+                self.balancer = Some(Balancer {
+                    topology: *topology.func(),
+                    plan_session: *plan.func(),
+                    route: find.function(own, "route")?,
+                    ended: find.function(own, "ended")?,
+                    explain: find.function(own, "explain")?,
+                });
+            }
+            Role::Gate => {
+                let start = find.function::<(&Newcomer,), (Answer<Admission>,)>(own, "session-start")?;
+                self.session_start = Some(*start.func());
+            }
+            Role::Observer => {
+                let observe = find.function::<(&[Observation],), ()>(own, "observe")?;
+                self.observe = Some(*observe.func());
+            }
+        }
+        Ok(())
+    }
+
+    // === lifecycle ===
+
+    /// The error is for the operator.
+    pub fn init(&self, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<Answer<()>> {
+        let init = typed!(self.init, Text<'_>, (Answer<()>,));
+        Ok(init.call(store, (config,))?.0)
+    }
+
+    pub fn describe(&self, store: &mut Store<Guest>) -> wasmtime::Result<Description> {
+        Ok(self.describe.call(store, ())?.0)
+    }
+
+    /// The error is for the operator.
+    pub fn self_test(&self, store: &mut Store<Guest>) -> wasmtime::Result<Answer<()>> {
+        Ok(self.self_test.call(store, ())?.0)
+    }
+
+    /// Calls each function once with something harmless.
+    pub fn probe(&self, store: &mut Store<Guest>) -> wasmtime::Result<()> {
+        if self.classifier.is_some() {
+            self.classify(&mut *store, "SELECT 1")?;
+            self.refine(&mut *store, "SELECT 1", &Verdict::conservative("probe"))?;
+        }
+        if self.rewrite.is_some() {
+            self.rewrite(&mut *store, "SELECT 1")?;
+        }
+        if self.balancer.is_some() {
+            self.probe_balancer(store)?;
+        }
+        if self.session_start.is_some() {
+            self.session_start(&mut *store, &somebody())?;
+        }
+        if self.observe.is_some() {
+            self.observe(&mut *store, &[something()])?;
+        }
+        Ok(())
+    }
+
+    // === classifier ===
+
+    pub fn classify(
+        &self,
+        store: impl AsContextMut<Data = Guest>,
+        text: &str,
+    ) -> wasmtime::Result<Opinion> {
+        let Some(classifier) = &self.classifier else {
+            return absent(Role::Classifier);
+        };
+        let classify = typed!(classifier.classify, Text<'_>, (Answer<Opinion>,));
+        said(classify.call(store, (text,))?.0)
+    }
+
+    pub fn refine(
+        &self,
+        store: impl AsContextMut<Data = Guest>,
+        text: &str,
+        verdict: &Verdict,
+    ) -> wasmtime::Result<Verdict> {
+        let Some(classifier) = &self.classifier else {
+            return absent(Role::Classifier);
+        };
+        let refine = typed!(classifier.refine, RefineParams<'_>, (Answer<Verdict>,));
+        said(refine.call(store, (text, verdict))?.0)
+    }
+
+    // === rewriter ===
+
+    pub fn rewrite(&self, store: impl AsContextMut<Data = Guest>, text: &str) -> wasmtime::Result<Plan> {
+        let Some(rewrite) = self.rewrite else {
+            return absent(Role::Rewriter);
+        };
+        let plan = said(typed!(rewrite, Text<'_>, (Answer<Plan>,)).call(store, (text,))?.0)?;
+        plan.check(text).or_else(malformed)?;
+        Ok(plan)
+    }
+
+    // === balancer ===
+
+    pub fn topology(&self, store: impl AsContextMut<Data = Guest>, nodes: &[Node]) -> wasmtime::Result<()> {
+        let Some(balancer) = &self.balancer else {
+            return absent(Role::Balancer);
+        };
+        typed!(balancer.topology, (&[Node],), ()).call(store, (nodes,))
+    }
+
+    pub fn plan_session(
         &self,
         store: impl AsContextMut<Data = Guest>,
         session: &SessionInfo,
         random: u64,
-    ) -> wasmtime::Result<SessionPlan> {
-        // SAFETY: `bind` checked these types; only the lifetime differs.
-        let session_start =
-            unsafe { TypedFunc::<(&SessionInfo, u64), (SessionPlan,)>::new_unchecked(self.session_start) };
-        Ok(session_start.call(store, (session, random))?.0)
+    ) -> wasmtime::Result<Option<SessionPlan>> {
+        let Some(balancer) = &self.balancer else {
+            return absent(Role::Balancer);
+        };
+        let plan_session = typed!(balancer.plan_session, SessionParams<'_>, (Option<SessionPlan>,));
+        Ok(plan_session.call(store, (session, random))?.0)
     }
 
+    #[inline]
     pub fn route(
         &self,
         store: impl AsContextMut<Data = Guest>,
         statement: Statement,
         state: SessionState,
-    ) -> wasmtime::Result<Decision> {
+    ) -> wasmtime::Result<Routing> {
+        let Some(balancer) = &self.balancer else {
+            return absent(Role::Balancer);
+        };
         let Statement { kind, servers, effects } = statement;
         let params = (
             kind,
@@ -152,38 +248,31 @@ impl Balancer {
             state.transaction_memory,
             state.session_memory,
             state.home,
+            state.waited_millis,
             state.random,
         );
-        Ok(self.route.call(store, params)?.0)
+        let routing = said(balancer.route.call(store, params)?.0)?;
+        if let Routing::Refuse(refusal) = &routing {
+            refusal.check().or_else(malformed)?;
+        }
+        Ok(routing)
     }
 
     pub fn ended(&self, store: impl AsContextMut<Data = Guest>, success: bool) -> wasmtime::Result<()> {
-        self.ended.call(store, (success,))
+        let Some(balancer) = &self.balancer else {
+            return absent(Role::Balancer);
+        };
+        balancer.ended.call(store, (success,))
     }
 
     pub fn explain(&self, store: impl AsContextMut<Data = Guest>) -> wasmtime::Result<String> {
-        Ok(self.explain.call(store, ())?.0)
-    }
-}
-
-impl Exports for Balancer {
-    const ROLE: Role = Role::Balancer;
-
-    fn bind(store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self> {
-        let own = interface(store, instance, &Self::ROLE.interface())?;
-        let topology = function::<(&[Node],), ()>(store, instance, &own, "topology")?;
-        let session_start =
-            function::<(&SessionInfo, u64), (SessionPlan,)>(store, instance, &own, "session-start")?;
-        Ok(Balancer {
-            topology: *topology.func(),
-            session_start: *session_start.func(),
-            route: function(store, instance, &own, "route")?,
-            ended: function(store, instance, &own, "ended")?,
-            explain: function(store, instance, &own, "explain")?,
-        })
+        let Some(balancer) = &self.balancer else {
+            return absent(Role::Balancer);
+        };
+        Ok(balancer.explain.call(store, ())?.0)
     }
 
-    fn probe(&self, store: &mut Store<Guest>) -> wasmtime::Result<()> {
+    fn probe_balancer(&self, store: &mut Store<Guest>) -> wasmtime::Result<()> {
         let node = |id, role| Node {
             id,
             role,
@@ -193,60 +282,114 @@ impl Exports for Balancer {
             lag_bytes: 0,
             lag_micros: 0,
         };
-        let session = SessionInfo {
-            database: "postgres".to_owned(),
-            user: "postgres".to_owned(),
-            application_name: String::new(),
-        };
         let statement = Statement { kind: Kind::Select, servers: Servers::Any, effects: Effects::NONE };
-        let state = |home| SessionState {
-            transaction: Transaction::Idle,
-            transaction_memory: 0,
-            session_memory: 0,
-            home,
-            random: 0,
-        };
         // Alone first: a cluster may have lost all its standbys.
         self.topology(&mut *store, &[node(0, NodeRole::Primary)])?;
         self.topology(&mut *store, &[node(0, NodeRole::Primary), node(1, NodeRole::Standby)])?;
-        let plan = self.session_start(&mut *store, &session, 0)?;
-        self.route(&mut *store, statement, state(plan.home))?;
+        let plan = self.plan_session(&mut *store, &SessionInfo::default(), 0)?;
+        let state = SessionState {
+            transaction: Transaction::Idle,
+            transaction_memory: 0,
+            session_memory: plan.map_or(0, |plan| plan.memory),
+            home: plan.map_or(0, |plan| plan.home),
+            waited_millis: 0,
+            random: 0,
+        };
+        self.route(&mut *store, statement, state)?;
         self.explain(store).map(drop)
     }
-}
 
-// === Rewriter ===
+    // === gate, observer ===
 
-pub(super) struct Rewriter {
-    /// Of [`TextParams`] to a [`Plan`]; untyped like [`Classifier`]'s.
-    rewrite: Func,
-}
-
-impl Rewriter {
-    pub fn rewrite(
+    pub fn session_start(
         &self,
         store: impl AsContextMut<Data = Guest>,
-        text: &str,
-        database: &str,
-    ) -> wasmtime::Result<Plan> {
-        // SAFETY: `bind` checked these types; only the lifetime differs.
-        let rewrite = unsafe { TypedFunc::<TextParams<'_>, (Plan,)>::new_unchecked(self.rewrite) };
-        let plan = rewrite.call(store, (text, database))?.0;
-        plan.check(text).map_err(wasmtime::Error::msg)?;
-        Ok(plan)
+        newcomer: &Newcomer,
+    ) -> wasmtime::Result<Admission> {
+        let Some(start) = self.session_start else {
+            return absent(Role::Gate);
+        };
+        let admission =
+            said(typed!(start, (&Newcomer,), (Answer<Admission>,)).call(store, (newcomer,))?.0)?;
+        if let Admission::Refuse(refusal) = &admission {
+            refusal.check().or_else(malformed)?;
+        }
+        Ok(admission)
+    }
+
+    pub fn observe(
+        &self,
+        store: impl AsContextMut<Data = Guest>,
+        statements: &[Observation],
+    ) -> wasmtime::Result<()> {
+        let Some(observe) = self.observe else {
+            return absent(Role::Observer);
+        };
+        typed!(observe, (&[Observation],), ()).call(store, (statements,))
     }
 }
 
-impl Exports for Rewriter {
-    const ROLE: Role = Role::Rewriter;
+/// Chains ask a plugin in its roles only.
+#[cold]
+fn absent<T>(role: Role) -> wasmtime::Result<T> {
+    malformed(format!("it is no {role}"))
+}
 
-    fn bind(store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self> {
-        let own = interface(store, instance, &Self::ROLE.interface())?;
-        let rewrite = function::<TextParams<'_>, (Plan,)>(store, instance, &own, "rewrite")?;
-        Ok(Rewriter { rewrite: *rewrite.func() })
+fn somebody() -> Newcomer {
+    Newcomer {
+        database: "postgres".to_owned(),
+        user: "postgres".to_owned(),
+        application_name: String::new(),
+        address: None,
+        tls: false,
+    }
+}
+
+fn something() -> Observation {
+    Observation {
+        session: 1,
+        database: "postgres".to_owned(),
+        user: "postgres".to_owned(),
+        application_name: String::new(),
+        kind: Kind::Select,
+        node: Some(0),
+        duration_micros: 100,
+        rows: 1,
+        sqlstate: None,
+        tags: Vec::new(),
+    }
+}
+
+// === Finding ===
+
+struct Finder<'f> {
+    store: &'f mut Store<Guest>,
+    instance: &'f Instance,
+}
+
+impl Finder<'_> {
+    fn interface(&mut self, name: &str) -> wasmtime::Result<ComponentExportIndex> {
+        let name = format!("waypool:plugin/{name}@{VERSION}");
+        self.instance
+            .get_export_index(&mut *self.store, None, &name)
+            .ok_or_else(|| wasmtime::Error::msg(format!("it does not export {name}")))
     }
 
-    fn probe(&self, store: &mut Store<Guest>) -> wasmtime::Result<()> {
-        self.rewrite(store, "SELECT 1", "postgres").map(drop)
+    fn function<P, R>(
+        &mut self,
+        interface: &ComponentExportIndex,
+        name: &str,
+    ) -> wasmtime::Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let index = self
+            .instance
+            .get_export_index(&mut *self.store, Some(interface), name)
+            .ok_or_else(|| wasmtime::Error::msg(format!("it does not export the function {name}")))?;
+        self.instance
+            .get_typed_func(&mut *self.store, index)
+            .map_err(|error| error.context(format!("the function {name} has other types")))
     }
 }

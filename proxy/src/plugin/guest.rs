@@ -4,14 +4,15 @@
 use std::borrow::Cow;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut};
 
-use super::contract::{FunctionFact, Level, RelationFact, VERSION, Verdict};
+use super::about::{About, Words};
+use super::contract::{FunctionFact, Level, RelationFact, SessionInfo, VERSION, Verdict};
 use super::facts::{FactKey, FactSource};
 use super::generation::Plugin;
-use super::setting::Setting;
 
 /// Longer log lines of a plugin are cut.
 const MAX_LOG_BYTES: usize = 8 * 1024;
@@ -23,31 +24,31 @@ const MAX_TABLE_ELEMENTS: usize = 50_000;
 pub(super) struct Guest {
     pub plugin: Arc<Plugin>,
     pub memory: Memory,
-    /// Lent for one call; see [`lend_facts`].
-    facts: Option<NonNull<dyn FactSource>>,
-    /// Lent for one call; see [`lend_setting`].
-    setting: Option<NonNull<Setting<'static>>>,
+    /// Lent for one call; see [`lend`].
+    about: Option<NonNull<About<'static>>>,
     /// What was asked in this call and not known.
     pub missing: Vec<FactKey>,
+    /// The time was asked in this call.
+    pub asked_time: bool,
     /// The last error that the plugin logged in this call: a panic's message.
     pub last_words: Option<String>,
 }
 
 impl Guest {
     pub fn new(plugin: Arc<Plugin>) -> Self {
-        let memory = Memory { limit: plugin.memory_limit, used: 0, refused: false };
-        Guest { plugin, memory, facts: None, setting: None, missing: Vec::new(), last_words: None }
+        let memory = Memory { limit: plugin.source.entry.memory_limit, used: 0, refused: false };
+        Guest { plugin, memory, about: None, missing: Vec::new(), asked_time: false, last_words: None }
+    }
+
+    fn about(&self) -> Option<About<'_>> {
+        // SAFETY: the pointer was made from a reference by `lend`, which takes
+        // it away again before that reference's life ends. The lifetime
+        // shrinks to that of this borrow.
+        self.about.map(|about| unsafe { *about.as_ref() })
     }
 
     fn facts(&self) -> Option<&dyn FactSource> {
-        // SAFETY: the pointer was made from a reference by `lend_facts`, which
-        // takes it away again before that reference's life ends.
-        self.facts.map(|facts| unsafe { facts.as_ref() })
-    }
-
-    fn setting(&self) -> Option<Setting<'_>> {
-        // SAFETY: as for `facts`; the lifetime shrinks to that of this borrow.
-        self.setting.map(|setting| unsafe { *setting.as_ref() })
+        self.about()?.facts
     }
 
     fn note_missing(&mut self, key: FactKey) {
@@ -57,51 +58,27 @@ impl Guest {
     }
 }
 
-// === Facts, lent for one call ===
-
-/// Runs `call` with these facts within the plugin's reach.
+/// Runs `call` with this within the plugin's reach.
 ///
 /// A store's data cannot borrow, so the reference goes in as a pointer and is
 /// taken out when `call` is over, in whichever way it ends.
-pub(super) fn lend_facts<R>(
-    store: &mut Store<Guest>,
-    facts: &dyn FactSource,
-    call: impl FnOnce(&mut Store<Guest>) -> R,
-) -> R {
-    struct Lent<'s>(&'s mut Store<Guest>);
-    impl Drop for Lent<'_> {
-        fn drop(&mut self) {
-            self.0.data_mut().facts = None;
-        }
-    }
-
-    let pointer: NonNull<dyn FactSource + '_> = NonNull::from(facts);
-    // SAFETY: only the lifetime changes, and `Lent` removes the pointer while
-    // `facts` is still borrowed.
-    let pointer: NonNull<dyn FactSource> = unsafe { std::mem::transmute(pointer) };
-    store.data_mut().facts = Some(pointer);
-    call(Lent(store).0)
-}
-
-/// Runs `call` with this setting within the plugin's reach, as [`lend_facts`]
-/// does with facts.
 #[inline]
-pub(super) fn lend_setting<R>(
+pub(super) fn lend<R>(
     store: &mut Store<Guest>,
-    setting: &Setting<'_>,
+    about: &About<'_>,
     call: impl FnOnce(&mut Store<Guest>) -> R,
 ) -> R {
     struct Lent<'s>(&'s mut Store<Guest>);
     impl Drop for Lent<'_> {
         fn drop(&mut self) {
-            self.0.data_mut().setting = None;
+            self.0.data_mut().about = None;
         }
     }
 
-    let pointer: NonNull<Setting<'_>> = NonNull::from(setting);
-    // Only the lifetime changes; `Lent` removes the pointer while `setting` is
-    // still borrowed, and `Guest::setting` gives it its borrow back.
-    store.data_mut().setting = Some(pointer.cast());
+    let pointer: NonNull<About<'_>> = NonNull::from(about);
+    // Only the lifetime changes; `Lent` removes the pointer while `about` is
+    // still borrowed, and `Guest::about` gives it its borrow back.
+    store.data_mut().about = Some(pointer.cast());
     call(Lent(store).0)
 }
 
@@ -143,77 +120,104 @@ impl ResourceLimiter for Memory {
     }
 }
 
-// === The interface waypool:plugin/host ===
+// === What a plugin may import ===
+
+type Caller<'c> = StoreContextMut<'c, Guest>;
 
 /// What every plugin may import, and all that it may.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
-    let mut host = linker.instance(&format!("waypool:plugin/host@{VERSION}"))?;
-    host.func_wrap("log", |store: StoreContextMut<'_, Guest>, (level, message): (Level, String)| {
-        log(store, level, message);
-        Ok(())
-    })?;
-    host.func_wrap("count", |store: StoreContextMut<'_, Guest>, (name, delta): (String, u64)| {
-        store.data().plugin.counters.add_own(name, delta);
-        Ok(())
-    })?;
-    host.func_wrap("find-function", |store: StoreContextMut<'_, Guest>, name| {
-        Ok((find_function(store, name)?,))
-    })?;
-    host.func_wrap("find-operator", |store: StoreContextMut<'_, Guest>, (name,): (WasmStr,)| {
-        Ok((find_operator(store, name)?,))
-    })?;
-    host.func_wrap("find-relation", |store: StoreContextMut<'_, Guest>, name| {
-        Ok((find_relation(store, name)?,))
-    })?;
+    link_host(&mut linker)?;
     link_session(&mut linker)?;
+    link_statement(&mut linker)?;
     link_store(&mut linker)?;
+    let mut clock = linker.instance(&format!("waypool:plugin/clock@{VERSION}"))?;
+    clock.func_wrap("now", |mut store: Caller<'_>, ()| {
+        store.data_mut().asked_time = true;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok((u64::try_from(now.as_micros()).unwrap_or(u64::MAX),))
+    })?;
     Ok(linker)
 }
 
-/// The interface waypool:plugin/session.
-fn link_session(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    type Caller<'c> = StoreContextMut<'c, Guest>;
-    let mut session = linker.instance(&format!("waypool:plugin/session@{VERSION}"))?;
-    session.func_wrap("database", |store: Caller<'_>, ()| {
-        Ok((store.data().setting().map_or_else(String::new, |setting| setting.database.to_owned()),))
-    })?;
-    session.func_wrap("reads", |store: Caller<'_>, ()| {
-        Ok((of_verdict(store.data(), |verdict| verdict.reads.clone()),))
-    })?;
-    session.func_wrap("writes", |store: Caller<'_>, ()| {
-        Ok((of_verdict(store.data(), |verdict| verdict.writes.clone()),))
-    })?;
-    session.func_wrap("functions", |store: Caller<'_>, ()| {
-        Ok((of_verdict(store.data(), |verdict| verdict.functions.clone()),))
-    })?;
-    session.func_wrap("remember", |store: Caller<'_>, (word,): (String,)| {
-        if let Some(setting) = store.data().setting() {
-            setting.words.add(word);
-        }
+fn link_host(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    let mut host = linker.instance(&format!("waypool:plugin/host@{VERSION}"))?;
+    host.func_wrap("log", |store: Caller<'_>, (level, message): (Level, String)| {
+        log(store, level, message);
         Ok(())
     })?;
-    session.func_wrap("remembered", |store: Caller<'_>, ()| {
-        Ok((store.data().setting().map(|setting| setting.words.all()).unwrap_or_default(),))
+    host.func_wrap("count", |store: Caller<'_>, (name, delta): (String, u64)| {
+        store.data().plugin.counters.add_own(name, delta);
+        Ok(())
+    })?;
+    host.func_wrap("gauge", |store: Caller<'_>, (name, value): (String, f64)| {
+        store.data().plugin.counters.set_own(name, value);
+        Ok(())
+    })?;
+    host.func_wrap("find-function", |store: Caller<'_>, name| Ok((find_function(store, name)?,)))?;
+    host.func_wrap("find-operator", |store: Caller<'_>, (name,): (WasmStr,)| {
+        Ok((find_operator(store, name)?,))
+    })?;
+    host.func_wrap("find-relation", |store: Caller<'_>, name| Ok((find_relation(store, name)?,)))
+}
+
+fn link_session(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    let mut session = linker.instance(&format!("waypool:plugin/session@{VERSION}"))?;
+    session.func_wrap("database", |store: Caller<'_>, ()| {
+        Ok((of_session(store.data(), |session| &session.database),))
+    })?;
+    session.func_wrap("user", |store: Caller<'_>, ()| {
+        Ok((of_session(store.data(), |session| &session.user),))
+    })?;
+    session.func_wrap("application-name", |store: Caller<'_>, ()| {
+        Ok((of_session(store.data(), |session| &session.application_name),))
     })
 }
 
-fn of_verdict(guest: &Guest, list: impl Fn(&Verdict) -> Vec<String>) -> Vec<String> {
-    guest.setting().and_then(|setting| setting.verdict).map(list).unwrap_or_default()
+fn of_session(guest: &Guest, name: impl Fn(&SessionInfo) -> &String) -> String {
+    guest.about().map(|about| name(about.session).clone()).unwrap_or_default()
 }
 
-/// The interface waypool:plugin/store.
+fn link_statement(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    let mut statement = linker.instance(&format!("waypool:plugin/statement@{VERSION}"))?;
+    let lists: [(&str, fn(&Verdict) -> &Vec<String>); 4] = [
+        ("reads", |verdict| &verdict.reads),
+        ("writes", |verdict| &verdict.writes),
+        ("functions", |verdict| &verdict.functions),
+        ("tags", |verdict| &verdict.tags),
+    ];
+    for (name, list) in lists {
+        statement.func_wrap(name, move |store: Caller<'_>, ()| {
+            let verdict = store.data().about().and_then(|about| about.verdict);
+            Ok((verdict.map(list).cloned().unwrap_or_default(),))
+        })?;
+    }
+    statement.func_wrap("remember", |store: Caller<'_>, (word,): (String,)| {
+        if let Some(words) = store.data().about().and_then(|about| about.words) {
+            words.add(word);
+        }
+        Ok(())
+    })?;
+    statement.func_wrap("remembered", |store: Caller<'_>, ()| {
+        let words = store.data().about().and_then(|about| about.words);
+        Ok((words.map(Words::all).unwrap_or_default(),))
+    })
+}
+
 fn link_store(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    type Millis = Option<u64>;
     let mut values = linker.instance(&format!("waypool:plugin/store@{VERSION}"))?;
-    values.func_wrap("get", |store: StoreContextMut<'_, Guest>, (key,): (String,)| {
+    values.func_wrap("get", |store: Caller<'_>, (key,): (WasmStr,)| {
+        let key = key.to_str(&store)?;
         Ok((store.data().plugin.counters.store.get(&key),))
     })?;
-    values.func_wrap(
-        "set",
-        |store: StoreContextMut<'_, Guest>, (key, value, millis): (String, u64, Option<u64>)| {
-            Ok((store.data().plugin.counters.store.set(key, value, millis),))
-        },
-    )
+    values.func_wrap("set", |store: Caller<'_>, (key, value, millis): (String, u64, Millis)| {
+        Ok((store.data().plugin.counters.store.set(key, value, millis),))
+    })?;
+    values.func_wrap("add", |store: Caller<'_>, (key, delta, millis): (WasmStr, i64, Millis)| {
+        let key = key.to_str(&store)?;
+        Ok((store.data().plugin.counters.store.add(&key, delta, millis),))
+    })
 }
 
 /// Schema and name, as they lie in the guest's memory.
@@ -271,13 +275,15 @@ fn named<'s>(
 fn log(mut store: StoreContextMut<'_, Guest>, level: Level, mut message: String) {
     message.truncate(message.floor_char_boundary(MAX_LOG_BYTES));
     let guest = store.data_mut();
-    let plugin = &guest.plugin.name;
-    match level {
-        Level::Error => tracing::error!(target: "waypool::plugin", %plugin, "{message}"),
-        Level::Warn => tracing::warn!(target: "waypool::plugin", %plugin, "{message}"),
-        Level::Info => tracing::info!(target: "waypool::plugin", %plugin, "{message}"),
-        Level::Debug => tracing::debug!(target: "waypool::plugin", %plugin, "{message}"),
-        Level::Trace => tracing::trace!(target: "waypool::plugin", %plugin, "{message}"),
+    if guest.plugin.counters.may_log() {
+        let plugin = &guest.plugin.name;
+        match level {
+            Level::Error => tracing::error!(target: "waypool::plugin", %plugin, "{message}"),
+            Level::Warn => tracing::warn!(target: "waypool::plugin", %plugin, "{message}"),
+            Level::Info => tracing::info!(target: "waypool::plugin", %plugin, "{message}"),
+            Level::Debug => tracing::debug!(target: "waypool::plugin", %plugin, "{message}"),
+            Level::Trace => tracing::trace!(target: "waypool::plugin", %plugin, "{message}"),
+        }
     }
     if level == Level::Error {
         guest.last_words = Some(message);

@@ -1,5 +1,6 @@
 //! Which plugins are in use, and how that changes.
 
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{
     AtomicU64,
@@ -10,24 +11,26 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Linker;
 
 use super::cache::LazyCache;
+use super::contract::Description;
 use super::counters::Counters;
-use super::error::{CallError, PluginError};
-use super::exports::{self, Exports};
-use super::generation::{Change, Generation, Plugin, PluginInfo, Record};
+use super::error::{CallError, Fault, PluginError};
+use super::generation::{Action, By, Change, Generation, Member, Plugin, PluginInfo, State};
 use super::guest::{self, Guest};
-use super::instance::{Instance, StartError};
-use super::load::{Loaded, load};
-use super::source::{PluginSource, Role};
+use super::load::{self, Loader};
+use super::recent::Recent;
+use super::shadow::Shadow;
+use super::source::{PluginSource, Roles};
 use super::ticker;
+use crate::config::Plugins;
 
 /// Failures in a row after which a new plugin is taken out of use again.
 const MAX_FAILURES_IN_A_ROW: u32 = 5;
 
 /// Lines of history that are kept.
-const MAX_HISTORY: usize = 100;
+const MAX_HISTORY: usize = 1000;
 
 /// What the host is built for.
 #[derive(Clone, Debug, Default)]
@@ -47,54 +50,47 @@ pub struct PluginHost {
     current: ArcSwap<Generation>,
     /// `current`'s number, for a look without taking hold of it.
     number: AtomicU64,
+    /// Texts that clients sent a moment ago, to try new plugins with.
+    recent: Recent,
     /// Whoever changes `current` holds this.
     changes: Mutex<Changes>,
 }
 
 #[derive(Default)]
 struct Changes {
-    earlier: [Option<Earlier>; 3],
-    history: Vec<Change>,
-}
-
-/// What a role had before its last change.
-enum Earlier {
-    Plugin(Arc<Plugin>),
-    /// No rewriter.
-    Nothing,
+    /// As the configuration has them, with the digest that the file then had.
+    configured: Vec<(PluginSource, String)>,
+    /// What each name had before its last change.
+    earlier: HashMap<Arc<str>, Arc<Plugin>>,
+    candidates: HashMap<Arc<str>, Arc<Plugin>>,
+    disabled: HashMap<Arc<str>, Arc<Plugin>>,
+    /// They outlive the versions of a plugin.
+    counters: HashMap<Arc<str>, Arc<Counters>>,
+    history: VecDeque<Change>,
 }
 
 impl PluginHost {
-    /// Loads and tries out all plugins. Blocks, for seconds if a large plugin
-    /// has to be compiled.
+    /// Loads and tries out all plugins; they stand in the chains as they stand
+    /// here. Blocks, for seconds if a large plugin has to be compiled.
     pub fn new(sources: Vec<PluginSource>, options: Options) -> Result<Arc<Self>, PluginError> {
-        let engine = waypool_plugin_engine::engine(instances(options.workers))?;
+        let engine = waypool_plugin_engine::engine(instances(options.workers, sources.len()))?;
         let linker = guest::linker(&engine).map_err(waypool_plugin_engine::EngineError::Settings)?;
         let cache = LazyCache::new(options.code_cache);
-        let loader = Loader { engine: &engine, linker: &linker, cache: &cache };
-
-        let mut loaded: [Option<Arc<Plugin>>; 3] = [None, None, None];
-        for source in &sources {
-            let place = &mut loaded[source.role.index()];
-            if let Some(first) = place {
-                return Err(PluginError::TwoPlugins {
-                    role: source.role,
-                    first: first.name.to_string(),
-                    second: source.name.clone(),
-                });
-            }
-            *place = Some(loader.plugin(source, Arc::default())?);
-        }
-        let [classifier, balancer, rewriter] = loaded;
-        let first = Generation::new(
-            classifier.ok_or(PluginError::NoPlugin(Role::Classifier))?,
-            balancer.ok_or(PluginError::NoPlugin(Role::Balancer))?,
-            rewriter,
-        );
-
+        let recent = Recent::default();
         let mut changes = Changes::default();
-        for role in Role::ALL {
-            changes.note(&first, role, "start");
+        let mut members = Vec::new();
+        for source in sources {
+            if members.iter().any(|member: &Member| *member.plugin.name == *source.name()) {
+                return Err(PluginError::TwoOfAName(source.name().to_owned()));
+            }
+            let loader = Loader { engine: &engine, linker: &linker, cache: &cache, recent: &recent };
+            let plugin = loader.plugin(source.clone(), changes.counters_of(source.name()))?;
+            changes.configured.push((source, plugin.sha256.clone()));
+            members.push(Member { plugin, since: 1, shadow: None });
+        }
+        let first = Generation::new(1, members)?;
+        for member in &first.members {
+            changes.note(1, &member.plugin, Action::Start, &By::new("waypool", "start"));
         }
         ticker::start(&engine).map_err(PluginError::Ticker)?;
         Ok(Arc::new(PluginHost {
@@ -103,6 +99,7 @@ impl PluginHost {
             engine,
             linker,
             cache,
+            recent,
             changes: Mutex::new(changes),
         }))
     }
@@ -113,74 +110,218 @@ impl PluginHost {
         self.number.load(Acquire)
     }
 
-    /// The generation in which this role last changed: answers of earlier ones
-    /// (see [`Classified`](super::Classified)) are out of date.
-    pub fn generation_of(&self, role: Role) -> u64 {
-        self.current.load().since(role)
-    }
-
-    /// The plugins in use, with their counters.
+    /// All plugins that are known, those in use first and in their order.
     pub fn plugins(&self) -> Vec<PluginInfo> {
-        self.current.load().infos()
+        let changes = self.lock();
+        let current = self.current.load();
+        let mut infos: Vec<_> = current
+            .members
+            .iter()
+            .map(|member| {
+                let shadow = member.shadow.as_ref().map(|shadow| shadow.info());
+                PluginInfo { shadow, ..changes.info(&member.plugin, State::Active(member.since)) }
+            })
+            .collect();
+        let is_new = |plugin: &&Arc<Plugin>| {
+            current.get(&plugin.name).is_none() && !changes.disabled.contains_key(&plugin.name)
+        };
+        let new = changes.candidates.values().filter(is_new);
+        let others: BTreeMap<_, _> = changes
+            .disabled
+            .values()
+            .map(|plugin| (&plugin.name, changes.info(plugin, State::Disabled)))
+            .chain(new.map(|plugin| (&plugin.name, changes.info(plugin, State::New))))
+            .collect();
+        infos.extend(others.into_values());
+        infos
     }
 
-    /// What came into use, when and why; oldest first.
+    /// What was done with plugins, oldest first.
     pub fn history(&self) -> Vec<Change> {
-        self.lock().history.clone()
+        self.lock().history.iter().cloned().collect()
     }
 
     /// Loads and tries out a plugin without putting it into use. Blocks.
     pub fn check(&self, source: &PluginSource) -> Result<(), PluginError> {
-        self.loader().plugin(source, Arc::default()).map(drop)
+        self.loader().plugin(source.clone(), Arc::default()).map(drop)
     }
 
-    /// Puts a plugin into use in place of the one in its role, and returns the
-    /// new generation's number.
-    ///
-    /// Blocks: it is compiled, initialised and tried out first. After an error
-    /// everything is as before.
-    pub fn swap(&self, source: &PluginSource, why: &str) -> Result<u64, PluginError> {
-        let plugin = self.loader().plugin(source, self.counters_for(source))?;
+    /// What a plugin says of itself, whether or not it accepts a configuration.
+    pub fn describe(&self, source: &PluginSource) -> Result<(Roles, String, Description), PluginError> {
+        self.loader().describe(source)
+    }
+
+    /// Loads and tries out a version of a plugin, and keeps it for
+    /// [`PluginHost::swap`] and [`PluginHost::shadow`]. Returns its roles and
+    /// its digest. Blocks.
+    pub fn candidate(&self, source: PluginSource) -> Result<(Roles, String), PluginError> {
+        let counters = self.lock().counters_of(source.name());
+        let plugin = self.loader().plugin(source, counters)?;
+        let told = (plugin.roles, plugin.sha256.clone());
+        self.lock().candidates.insert(Arc::clone(&plugin.name), plugin);
+        Ok(told)
+    }
+
+    /// Puts the candidate of this name into use, and returns the new
+    /// generation's number. A plugin whose name is new is asked before
+    /// Waypool's own.
+    pub fn swap(&self, name: &str, by: &By) -> Result<u64, PluginError> {
         let mut changes = self.lock();
-        let current = self.current.load_full();
-        let earlier = Earlier::of(&current, source.role);
-        let next = current.with(plugin);
-        Ok(self.publish(next, &mut changes, source.role, Some(earlier), why))
+        let candidate = changes.candidates.get(name).cloned();
+        let plugin = candidate.ok_or_else(|| PluginError::NoCandidate(name.to_owned()))?;
+        let number = self.put(&mut changes, plugin, Action::Swap, by)?;
+        changes.candidates.remove(name);
+        changes.disabled.remove(name);
+        Ok(number)
     }
 
-    /// Puts back what the role had before its last change. A second time brings
+    /// Puts back what the name had before its last change. A second time brings
     /// the newer one again.
-    pub fn rollback(&self, role: Role, why: &str) -> Result<u64, PluginError> {
+    pub fn rollback(&self, name: &str, by: &By) -> Result<u64, PluginError> {
         let mut changes = self.lock();
-        let current = self.current.load_full();
-        let wanted = changes.earlier[role.index()].take();
-        let next = wanted.ok_or(PluginError::NothingEarlier(role))?.put_into(&current);
-        let earlier = Earlier::of(&current, role);
-        Ok(self.publish(next, &mut changes, role, Some(earlier), why))
+        let earlier = changes.earlier.get(name).cloned();
+        let plugin = earlier.ok_or_else(|| PluginError::NothingEarlier(name.to_owned()))?;
+        self.put(&mut changes, plugin, Action::Rollback, by)
     }
 
-    /// Takes the rewriter out of use. The other roles cannot be empty.
-    pub fn remove(&self, role: Role, why: &str) -> Result<u64, PluginError> {
-        if role != Role::Rewriter {
-            return Err(PluginError::Indispensable(role));
+    /// Takes a plugin out of its chains, until [`PluginHost::enable`].
+    pub fn disable(&self, name: &str, by: &By) -> Result<u64, PluginError> {
+        let mut changes = self.lock();
+        let current = self.current.load_full();
+        let place = current.place(name).ok_or_else(|| PluginError::NoSuchPlugin(name.to_owned()))?;
+        let mut members = current.members.clone();
+        let plugin = members.remove(place).plugin;
+        let next = Generation::new(current.number + 1, members).map_err(|error| match error {
+            PluginError::Missing(role) => PluginError::Indispensable { name: name.to_owned(), role },
+            other => other,
+        })?;
+        changes.note(next.number, &plugin, Action::Disable, by);
+        changes.disabled.insert(Arc::clone(&plugin.name), plugin);
+        Ok(self.publish(next))
+    }
+
+    /// Puts a disabled plugin back into its place.
+    pub fn enable(&self, name: &str, by: &By) -> Result<u64, PluginError> {
+        let mut changes = self.lock();
+        let disabled = changes.disabled.get(name).cloned();
+        let plugin = disabled.ok_or_else(|| PluginError::NotDisabled(name.to_owned()))?;
+        let number = self.put(&mut changes, plugin, Action::Enable, by)?;
+        changes.disabled.remove(name);
+        Ok(number)
+    }
+
+    /// Has the candidate of this name asked as well, for a share of the calls.
+    pub fn shadow(&self, name: &str, share: f64, by: &By) -> Result<u64, PluginError> {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(PluginError::Share(share));
+        }
+        let mut changes = self.lock();
+        let candidate = changes.candidates.get(name).cloned();
+        let plugin = candidate.ok_or_else(|| PluginError::NoCandidate(name.to_owned()))?;
+        // What it counts and keeps is its own as long as it is a shadow.
+        let plugin = Arc::new(plugin.with_counters(Arc::default()));
+        self.set_shadow(&mut changes, name, Some(Shadow::new(plugin, share)), by)
+    }
+
+    /// Ends [`PluginHost::shadow`].
+    pub fn end_shadow(&self, name: &str, by: &By) -> Result<u64, PluginError> {
+        self.set_shadow(&mut self.lock(), name, None, by)
+    }
+
+    fn set_shadow(
+        &self,
+        changes: &mut Changes,
+        name: &str,
+        shadow: Option<Shadow>,
+        by: &By,
+    ) -> Result<u64, PluginError> {
+        let mut next = self.next();
+        let place = next.place(name).ok_or_else(|| PluginError::NoSuchPlugin(name.to_owned()))?;
+        let member = &mut next.members[place];
+        let action = if shadow.is_some() { Action::Shadow } else { Action::EndShadow };
+        let of = shadow.as_ref().map_or(&member.plugin, |shadow| &shadow.plugin);
+        changes.note(next.number, of, action, by);
+        member.shadow = shadow.map(Arc::new);
+        Ok(self.publish(next))
+    }
+
+    /// Takes over what a new configuration says: plugins whose entry or file
+    /// has changed since the last one are swapped, in one step. A plugin that
+    /// was pushed stays, unless its entry or its file has changed too. Blocks;
+    /// after an error everything is as before.
+    pub fn reload(&self, sources: Vec<PluginSource>, by: &By) -> Result<(), PluginError> {
+        let before = self.lock().configured.clone();
+        let mut fresh = HashMap::new();
+        let mut configured = Vec::new();
+        for source in sources {
+            let known = before.iter().find(|(old, _)| old.name() == source.name());
+            let digest = load::digest(&source);
+            let same = known.is_some_and(|(old, old_digest)| {
+                old.entry == source.entry && digest.as_ref() == Some(old_digest)
+            });
+            if let (true, Some(digest)) = (same, digest) {
+                configured.push((source, digest));
+                continue;
+            }
+            let counters = self.lock().counters_of(source.name());
+            let plugin = self.loader().plugin(source.clone(), counters)?;
+            configured.push((source, plugin.sha256.clone()));
+            fresh.insert(Arc::clone(&plugin.name), plugin);
         }
         let mut changes = self.lock();
         let current = self.current.load_full();
-        let earlier = Earlier::of(&current, role);
-        Ok(self.publish(current.without_rewriter(), &mut changes, role, Some(earlier), why))
-    }
-
-    /// Routing did something else than the plugin of this role answered.
-    pub fn note_overruled(&self, role: Role) {
-        if let Some(plugin) = self.current.load().get(role) {
-            plugin.counters.add_overruled();
+        let number = current.number + 1;
+        let mut members = Vec::new();
+        for (source, _) in &configured {
+            let name = source.name();
+            match (fresh.get(name), current.get(name)) {
+                (Some(plugin), _) => {
+                    members.push(Member { plugin: Arc::clone(plugin), since: number, shadow: None });
+                }
+                (None, Some(member)) => members.push(member.clone()),
+                // It is disabled.
+                (None, None) => {}
+            }
         }
+        let mut next = Generation::new(number, members)?;
+        // Plugins that were pushed and are in no configuration stay too.
+        for member in &current.members {
+            let name = &*member.plugin.name;
+            let was_configured = before.iter().any(|(old, _)| old.name() == name);
+            if next.place(name).is_none() && !was_configured {
+                next.members.insert(first_own(&next.members), member.clone());
+            }
+        }
+        changes.configured = configured;
+        for plugin in fresh.values() {
+            if let Some(member) = current.get(&plugin.name) {
+                changes.earlier.insert(Arc::clone(&plugin.name), Arc::clone(&member.plugin));
+            }
+            changes.disabled.remove(&plugin.name);
+            changes.note(number, plugin, Action::Swap, by);
+            plugin.begin_probation();
+        }
+        let gone = current.members.iter().filter(|member| next.place(&member.plugin.name).is_none());
+        for member in gone.collect::<Vec<_>>() {
+            changes.note(number, &member.plugin, Action::Remove, by);
+        }
+        let same = next.members.len() == current.members.len()
+            && next.members.iter().zip(&current.members).all(|(a, b)| Arc::ptr_eq(&a.plugin, &b.plugin));
+        if !same {
+            self.publish(next);
+        }
+        Ok(())
     }
 
     // === for workers ===
 
     pub(super) fn current(&self) -> Arc<Generation> {
         self.current.load_full()
+    }
+
+    /// A client sent this, and the cache did not know it.
+    pub fn note_text(&self, text: &str) {
+        self.recent.note(text);
     }
 
     /// A worker's call has failed and the instance is gone.
@@ -191,11 +332,12 @@ impl PluginHost {
         if is_worth_a_line(failures) {
             tracing::error!(
                 target: "waypool::plugin",
-                plugin = %plugin.name, role = %plugin.role, fault = %error.fault, failures,
+                plugin = %plugin.name, fault = %error.fault, failures,
                 "{}\n{}", error.message, error.backtrace.trim_end(),
             );
         }
-        if in_a_row >= MAX_FAILURES_IN_A_ROW && plugin.is_on_probation() {
+        // An error that it returns is its opinion of one statement.
+        if in_a_row >= MAX_FAILURES_IN_A_ROW && error.fault != Fault::Error && plugin.is_on_probation() {
             self.give_up(plugin, in_a_row);
         }
     }
@@ -203,55 +345,68 @@ impl PluginHost {
     /// Goes back to what was before this plugin, if it is still in use and
     /// there is something.
     fn give_up(&self, plugin: &Arc<Plugin>, in_a_row: u32) {
-        let role = plugin.role;
         let mut changes = self.lock();
         let current = self.current.load_full();
-        if !current.get(role).is_some_and(|used| Arc::ptr_eq(used, plugin)) {
+        if !current.get(&plugin.name).is_some_and(|used| Arc::ptr_eq(&used.plugin, plugin)) {
             return;
         }
-        let Some(earlier) = changes.earlier[role.index()].take() else {
+        let Some(earlier) = changes.earlier.remove(&plugin.name) else {
             return;
         };
-        let why = format!("\"{}\" failed {in_a_row} times in a row", plugin.name);
-        tracing::error!(target: "waypool::plugin", %role, "going back to the plugin before: {why}");
+        let by = By::new("waypool", format!("it failed {in_a_row} times in a row"));
+        tracing::error!(target: "waypool::plugin", plugin = %plugin.name, "going back to the version before: {}", by.why);
+        let put = self.put(&mut changes, earlier, Action::GiveUp, &by);
         // Nothing is kept to go back to: that would be the failing one.
-        self.publish(earlier.put_into(&current), &mut changes, role, None, &why);
+        changes.earlier.remove(&plugin.name);
+        if let Err(error) = put {
+            tracing::error!(target: "waypool::plugin", "{error}");
+        }
     }
 
     // === inside ===
 
-    /// The one place where plugins change hands.
-    fn publish(
+    /// A plugin takes its name's place, or one before Waypool's own.
+    fn put(
         &self,
-        next: Generation,
         changes: &mut Changes,
-        role: Role,
-        earlier: Option<Earlier>,
-        why: &str,
-    ) -> u64 {
-        changes.earlier[role.index()] = earlier;
-        changes.note(&next, role, why);
-        if let Some(plugin) = next.get(role) {
-            plugin.begin_probation();
+        plugin: Arc<Plugin>,
+        action: Action,
+        by: &By,
+    ) -> Result<u64, PluginError> {
+        let current = self.current.load_full();
+        let number = current.number + 1;
+        let mut members = current.members.clone();
+        let member = Member { plugin: Arc::clone(&plugin), since: number, shadow: None };
+        let mut before = None;
+        match current.place(&plugin.name) {
+            Some(place) => before = Some(std::mem::replace(&mut members[place], member).plugin),
+            None => members.insert(changes.place_for(&plugin.name, &members), member),
         }
+        let next = Generation::new(number, members)?;
+        if let Some(before) = before {
+            changes.earlier.insert(Arc::clone(&plugin.name), before);
+        }
+        changes.note(number, &plugin, action, by);
+        plugin.begin_probation();
+        Ok(self.publish(next))
+    }
+
+    fn next(&self) -> Generation {
+        let current = self.current.load_full();
+        Generation { number: current.number + 1, members: current.members.clone() }
+    }
+
+    /// The one place where plugins change hands.
+    fn publish(&self, next: Generation) -> u64 {
         let number = next.number;
         // The number comes last: who sees it finds the generation too.
         self.current.store(Arc::new(next));
         self.number.store(number, Release);
-        tracing::info!(target: "waypool::plugin", generation = number, %role, "{why}");
         number
     }
 
     fn loader(&self) -> Loader<'_> {
-        Loader { engine: &self.engine, linker: &self.linker, cache: &self.cache }
-    }
-
-    /// A new version counts on where the old one of the same name stopped.
-    fn counters_for(&self, source: &PluginSource) -> Arc<Counters> {
-        match self.current.load().get(source.role) {
-            Some(old) if *old.name == *source.name => Arc::clone(&old.counters),
-            _ => Arc::default(),
-        }
+        Loader { engine: &self.engine, linker: &self.linker, cache: &self.cache, recent: &self.recent }
     }
 
     fn lock(&self) -> MutexGuard<'_, Changes> {
@@ -259,10 +414,11 @@ impl PluginHost {
     }
 }
 
-/// Instances alive at a time: each worker has one a role, and some more while
-/// plugins are tried out.
-fn instances(workers: usize) -> u32 {
-    u32::try_from(workers.max(1) * Role::ALL.len() + 16).unwrap_or(u32::MAX)
+/// Instances alive at a time: each worker has one a plugin, twice as many as
+/// are configured now. Transactions keep theirs of earlier generations, and
+/// some more while plugins are tried out.
+fn instances(workers: usize, plugins: usize) -> u32 {
+    u32::try_from(workers.max(1) * (plugins + 8) * 2 + 16).unwrap_or(u32::MAX)
 }
 
 /// The first failures are all logged; then ever fewer, as the counters tell the
@@ -271,115 +427,61 @@ fn is_worth_a_line(failures: u64) -> bool {
     failures <= 10 || failures.is_power_of_two() || failures.is_multiple_of(1_000)
 }
 
+/// Where Waypool's own plugins begin.
+fn first_own(members: &[Member]) -> usize {
+    let own = |member: &Member| Plugins::OWN.contains(&&*member.plugin.name);
+    members.iter().position(own).unwrap_or(members.len())
+}
+
 impl Changes {
-    fn note(&mut self, generation: &Generation, role: Role, why: &str) {
-        let plugin = generation.get(role);
-        if plugin.is_none() && generation.number == 1 {
-            return;
+    fn counters_of(&mut self, name: &str) -> Arc<Counters> {
+        Arc::clone(self.counters.entry(Arc::from(name)).or_default())
+    }
+
+    /// Where a plugin stands that is in no chain now: as the configuration has
+    /// it, else before Waypool's own.
+    fn place_for(&self, name: &str, members: &[Member]) -> usize {
+        let rank = |name: &str| self.configured.iter().position(|(source, _)| source.name() == name);
+        let Some(own) = rank(name) else {
+            return first_own(members);
+        };
+        let later = |member: &Member| rank(&member.plugin.name).is_some_and(|rank| rank > own);
+        members.iter().position(later).unwrap_or(members.len())
+    }
+
+    fn info(&self, plugin: &Plugin, state: State) -> PluginInfo {
+        let sha256 = |plugin: &Arc<Plugin>| plugin.sha256.clone();
+        PluginInfo {
+            source: plugin.source.clone(),
+            roles: plugin.roles,
+            sha256: plugin.sha256.clone(),
+            state,
+            counts: plugin.counters.counts(),
+            shadow: None,
+            earlier: self.earlier.get(&plugin.name).map(sha256),
+            candidate: self.candidates.get(&plugin.name).map(sha256),
         }
+    }
+
+    fn note(&mut self, generation: u64, plugin: &Plugin, action: Action, by: &By) {
         if self.history.len() == MAX_HISTORY {
-            self.history.remove(0);
+            self.history.pop_front();
         }
-        self.history.push(Change {
-            generation: generation.number,
-            role,
-            name: plugin.map(|plugin| Arc::clone(&plugin.name)),
-            sha256: plugin.map(|plugin| plugin.sha256.clone()).unwrap_or_default(),
+        if action != Action::Start {
+            let (name, By { who, why }) = (&plugin.name, by);
+            tracing::info!(
+                target: "waypool::plugin",
+                generation, plugin = %name, sha256 = plugin.sha256, who, "{action}: {why}"
+            );
+        }
+        self.history.push_back(Change {
+            generation,
+            plugin: Arc::clone(&plugin.name),
+            action,
+            sha256: plugin.sha256.clone(),
             when: SystemTime::now(),
-            why: why.to_owned(),
+            by: by.clone(),
         });
     }
 }
 
-impl Earlier {
-    fn of(generation: &Generation, role: Role) -> Self {
-        match generation.get(role) {
-            Some(plugin) => Earlier::Plugin(Arc::clone(plugin)),
-            None => Earlier::Nothing,
-        }
-    }
-
-    fn put_into(self, generation: &Generation) -> Generation {
-        match self {
-            Earlier::Plugin(plugin) => generation.with(plugin),
-            // Only a rewriter can have been missing.
-            Earlier::Nothing => generation.without_rewriter(),
-        }
-    }
-}
-
-// === From a source to a plugin that has been tried out ===
-
-struct Loader<'h> {
-    engine: &'h Engine,
-    linker: &'h Linker<Guest>,
-    cache: &'h LazyCache,
-}
-
-impl Loader<'_> {
-    fn plugin(&self, source: &PluginSource, counters: Arc<Counters>) -> Result<Arc<Plugin>, PluginError> {
-        let Loaded { component, sha256 } = load(self.engine, self.cache, source)?;
-        check_role(self.engine, &component, source)?;
-        let code = self
-            .linker
-            .instantiate_pre(&component)
-            .map_err(|error| contract(source, format!("{error:#}")))?;
-        let plugin = Arc::new(Plugin {
-            role: source.role,
-            name: Arc::from(source.name.as_str()),
-            sha256,
-            code,
-            config_json: source.config_json.clone(),
-            deadline: source.deadline,
-            deadline_ticks: ticker::ticks(source.deadline),
-            memory_limit: source.memory_limit,
-            on_error: source.on_error,
-            allow_writes_on_standby: source.allow_writes_on_standby,
-            counters,
-            record: Record::default(),
-        });
-        match source.role {
-            Role::Classifier => try_out::<exports::Classifier>(&plugin, source)?,
-            Role::Balancer => try_out::<exports::Balancer>(&plugin, source)?,
-            Role::Rewriter => try_out::<exports::Rewriter>(&plugin, source)?,
-        }
-        Ok(plugin)
-    }
-}
-
-/// A missing role is the commonest mistake, and gets a message of its own.
-fn check_role(engine: &Engine, component: &Component, source: &PluginSource) -> Result<(), PluginError> {
-    let interface = source.role.interface();
-    if component.get_export_index(None, interface.as_str()).is_some() {
-        return Ok(());
-    }
-    let component_type = component.component_type();
-    let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
-    Err(PluginError::MissingExport {
-        name: source.name.clone(),
-        origin: source.origin.to_string(),
-        role: source.role,
-        interface,
-        exports: if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") },
-    })
-}
-
-fn contract(source: &PluginSource, detail: String) -> PluginError {
-    PluginError::Contract { name: source.name.clone(), origin: source.origin.to_string(), detail }
-}
-
-/// One instance, one call of each export: a plugin that fails here never
-/// reaches a client.
-fn try_out<X: Exports>(plugin: &Arc<Plugin>, source: &PluginSource) -> Result<(), PluginError> {
-    let name = || source.name.clone();
-    let origin = || source.origin.to_string();
-    let probed =
-        Instance::<X>::start(plugin).and_then(|mut instance| instance.probe().map_err(StartError::Failed));
-    probed.map_err(|error| match error {
-        StartError::Contract(detail) => contract(source, detail),
-        StartError::Refused(message) => {
-            PluginError::Configuration { name: name(), origin: origin(), message }
-        }
-        StartError::Failed(error) => PluginError::Probe { name: name(), origin: origin(), error },
-    })
-}

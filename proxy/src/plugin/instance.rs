@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use wasmtime::{Store, Trap, WasmBacktrace};
 
+use super::about::About;
+use super::contract::Description;
 use super::error::{CallError, Fault};
-use super::exports::{self, Exports};
-use super::facts::FactSource;
+use super::exports::{Exports, Said};
 use super::generation::Plugin;
 use super::guest::{self, Guest};
-use super::setting::Setting;
 use super::ticker;
 
 /// `init` and the probe are not in the way of a statement that is waiting, or
@@ -18,9 +18,9 @@ use super::ticker;
 const START_DEADLINE: Duration = Duration::from_secs(1);
 
 /// A plugin's instance, initialised and ready.
-pub(super) struct Instance<X> {
+pub(super) struct Instance {
     store: Store<Guest>,
-    exports: X,
+    exports: Exports,
     /// Recycled when it has more memory than this.
     soft_limit: usize,
 }
@@ -34,76 +34,88 @@ pub(super) enum StartError {
     Failed(CallError),
 }
 
-impl<X: Exports> Instance<X> {
-    pub fn start(plugin: &Arc<Plugin>) -> Result<Self, StartError> {
-        let mut store = Store::new(plugin.code.engine(), Guest::new(Arc::clone(plugin)));
-        store.limiter(|guest| &mut guest.memory);
-        store.set_epoch_deadline(ticker::ticks(START_DEADLINE));
+/// What an instance was asked for in a call, and how that went.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// Facts that were not known.
+    pub missing: Vec<super::FactKey>,
+    /// The answer holds for this moment only.
+    pub time: bool,
+}
 
+impl Instance {
+    pub fn start(plugin: &Arc<Plugin>) -> Result<Self, StartError> {
+        let mut store = new_store(plugin);
         let instance = plugin
             .code
             .instantiate(&mut store)
             .map_err(|error| StartError::Failed(describe(&error, store.data())))?;
-        let exports =
-            X::bind(&mut store, &instance).map_err(|error| StartError::Contract(format!("{error:#}")))?;
-        let init = exports::bind_init(&mut store, &instance)
+        let exports = Exports::bind(&mut store, &instance, plugin.roles)
             .map_err(|error| StartError::Contract(format!("{error:#}")))?;
-        exports::init(&mut store, init, &plugin.config_json)
+        exports
+            .init(&mut store, &plugin.config_json)
             .map_err(|error| StartError::Failed(describe(&error, store.data())))?
             .map_err(StartError::Refused)?;
 
         // What `init` needed is needed again by the next instance.
         let used = store.data().memory.used;
-        let soft_limit = (plugin.memory_limit / 4 * 3).max(used);
+        let soft_limit = (plugin.source.entry.memory_limit / 4 * 3).max(used);
         Ok(Instance { store, exports, soft_limit })
     }
 
-    /// Tries each export once, before the plugin is published.
-    pub fn probe(&mut self) -> Result<(), CallError> {
-        self.store.set_epoch_deadline(ticker::ticks(START_DEADLINE));
-        self.exports.probe(&mut self.store).map_err(|error| describe(&error, self.store.data()))
+    /// What a plugin says of itself, without `init`.
+    pub fn description(plugin: &Arc<Plugin>) -> Result<Description, StartError> {
+        let mut store = new_store(plugin);
+        let instance = plugin
+            .code
+            .instantiate(&mut store)
+            .map_err(|error| StartError::Failed(describe(&error, store.data())))?;
+        let exports = Exports::bind(&mut store, &instance, plugin.roles)
+            .map_err(|error| StartError::Contract(format!("{error:#}")))?;
+        exports.describe(&mut store).map_err(|error| StartError::Failed(describe(&error, store.data())))
     }
 
-    /// One call. After an error the instance must not be used again.
+    /// Tries each export once, before the plugin is published. The inner error
+    /// is what its self-test says.
+    pub fn probe(&mut self) -> Result<Result<(), String>, CallError> {
+        self.store.set_epoch_deadline(ticker::ticks(START_DEADLINE));
+        let probed =
+            self.exports.probe(&mut self.store).and_then(|()| self.exports.self_test(&mut self.store));
+        probed.map_err(|error| describe(&error, self.store.data()))
+    }
+
+    /// One call. After an error other than [`Fault::Error`] the instance must
+    /// not be used again.
     ///
     /// Called for every statement: nothing here allocates or asks the time.
     #[inline]
     pub fn call<R>(
         &mut self,
-        call: impl FnOnce(&X, &mut Store<Guest>) -> wasmtime::Result<R>,
+        about: &About<'_>,
+        call: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
         let guest = self.store.data_mut();
         guest.memory.refused = false;
         let ticks = guest.plugin.deadline_ticks;
         self.store.set_epoch_deadline(ticks);
-        call(&self.exports, &mut self.store).map_err(|error| describe(&error, self.store.data()))
+        let exports = &self.exports;
+        guest::lend(&mut self.store, about, |store| call(exports, store))
+            .map_err(|error| describe(&error, self.store.data()))
     }
 
-    /// Like [`Instance::call`], with facts that the plugin may ask for.
-    pub fn call_with_facts<R>(
+    /// Like [`Instance::call`], and what was asked for in it.
+    pub fn ask<R>(
         &mut self,
-        facts: &dyn FactSource,
-        call: impl FnOnce(&X, &mut Store<Guest>) -> wasmtime::Result<R>,
-    ) -> Result<R, CallError> {
+        about: &About<'_>,
+        call: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
+    ) -> Result<(R, Asked), CallError> {
         let guest = self.store.data_mut();
         guest.missing.clear();
+        guest.asked_time = false;
         guest.last_words = None;
-        self.call(|exports, store| guest::lend_facts(store, facts, |store| call(exports, store)))
-    }
-
-    /// Like [`Instance::call`], about a session.
-    #[inline]
-    pub fn call_with_setting<R>(
-        &mut self,
-        setting: &Setting<'_>,
-        call: impl FnOnce(&X, &mut Store<Guest>) -> wasmtime::Result<R>,
-    ) -> Result<R, CallError> {
-        self.call(|exports, store| guest::lend_setting(store, setting, |store| call(exports, store)))
-    }
-
-    /// What the last call asked for and the facts did not have.
-    pub fn take_missing(&mut self) -> Vec<super::FactKey> {
-        std::mem::take(&mut self.store.data_mut().missing)
+        let answer = self.call(about, call)?;
+        let guest = self.store.data_mut();
+        Ok((answer, Asked { missing: std::mem::take(&mut guest.missing), time: guest.asked_time }))
     }
 
     /// It keeps more and more, and had better be replaced before a call fails.
@@ -111,6 +123,18 @@ impl<X: Exports> Instance<X> {
     pub fn is_bloated(&self) -> bool {
         self.store.data().memory.used > self.soft_limit
     }
+
+    /// Bytes of its memory.
+    pub fn memory(&self) -> usize {
+        self.store.data().memory.used
+    }
+}
+
+fn new_store(plugin: &Arc<Plugin>) -> Store<Guest> {
+    let mut store = Store::new(plugin.code.engine(), Guest::new(Arc::clone(plugin)));
+    store.limiter(|guest| &mut guest.memory);
+    store.set_epoch_deadline(ticker::ticks(START_DEADLINE));
+    store
 }
 
 impl StartError {
@@ -125,11 +149,10 @@ impl StartError {
         };
         CallError {
             plugin: Arc::clone(&plugin.name),
-            role: plugin.role,
             fault: Fault::Start,
             message,
             backtrace: String::new(),
-            on_error: plugin.on_error,
+            on_error: plugin.source.entry.on_error,
         }
     }
 }
@@ -138,26 +161,27 @@ impl StartError {
 #[cold]
 fn describe(error: &wasmtime::Error, guest: &Guest) -> CallError {
     let plugin = &guest.plugin;
+    let entry = &plugin.source.entry;
     let trap = error.downcast_ref::<Trap>();
     let (fault, what) = match trap {
+        _ if error.is::<Said>() => (Fault::Error, error.to_string()),
         _ if guest.memory.refused => {
-            (Fault::Memory, format!("it needs more than its {} bytes", plugin.memory_limit))
+            (Fault::Memory, format!("it needs more than its {} bytes", entry.memory_limit))
         }
-        Some(Trap::Interrupt) => (Fault::Deadline, format!("it took longer than {:?}", plugin.deadline)),
+        Some(Trap::Interrupt) => (Fault::Deadline, format!("it took longer than {:?}", entry.deadline)),
         Some(trap) => (Fault::Trap, trap.to_string()),
         None => (Fault::Malformed, error.root_cause().to_string()),
     };
     let message = match &guest.last_words {
-        Some(words) => format!("{what}; its last words: {words}"),
-        None => what,
+        Some(words) if fault != Fault::Error => format!("{what}; its last words: {words}"),
+        _ => what,
     };
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
     CallError {
         plugin: Arc::clone(&plugin.name),
-        role: plugin.role,
         fault,
         message,
         backtrace: backtrace.unwrap_or_default(),
-        on_error: plugin.on_error,
+        on_error: entry.on_error,
     }
 }

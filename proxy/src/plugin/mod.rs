@@ -1,23 +1,30 @@
 //! The Wasm host: loads plugins, calls them, contains them, replaces them.
 //!
-//! It knows nothing of sessions, sockets or SQL. Routing asks it through a
+//! It knows nothing of sockets or SQL. Routing asks it through a
 //! [`PluginWorker`], which each worker thread owns, and acts on the answers;
 //! administration swaps plugins through the [`PluginHost`], which all threads
 //! share.
 //!
 //! ```text
-//! PluginHost ── current Generation ──▶ one Plugin for each role: compiled code
-//!     ▲                                   │                        and settings
+//! PluginHost ── current Generation ──▶ Plugins, in the chains' order: compiled
+//!     ▲                                   │                    code, settings
 //!     │ reports failures                  ▼
-//! PluginWorker (one a thread) ─────▶ instances: memory and state of a plugin
+//! PluginWorker (one a thread) ── Instances: memory and state of each plugin
+//!                                    ▲
+//!                     a session's Chain: which of them it meets
 //! ```
 //!
 //! - [`contract`]: what plugins are asked and answer; `plugin-sdk/wit` in Rust.
-//! - `load`, `cache`: from a file to compiled code.
-//! - `exports`, `instance`, `guest`: one instance, its calls, what it may ask.
-//! - `generation`, `host`: which plugins are current; swap and rollback.
+//! - `source`: what the configuration says of a plugin.
+//! - `load`, `cache`: from a file to compiled code that has been tried out.
+//! - `exports`, `instance`, `guest`, `about`: one instance, its calls, what it
+//!   may ask.
+//! - `generation`, `host`, `shadow`: which plugins are current; swap, rollback,
+//!   shadow.
 //! - `worker`: the calls that routing makes.
+//! - `observe`: what observers are told, on a thread of their own.
 
+mod about;
 mod cache;
 pub mod contract;
 mod counters;
@@ -29,20 +36,25 @@ mod guest;
 mod host;
 mod instance;
 mod load;
-mod setting;
+mod observe;
+mod recent;
+mod shadow;
 mod source;
 mod store;
 mod ticker;
 mod worker;
 
-pub use counters::Counts;
+pub use about::{About, Words};
+pub use counters::{Counts, Own};
 pub use error::{CallError, Fault, PluginError};
 pub use facts::{FactKey, FactRef, FactSource, NoFacts};
-pub use generation::{Change, PluginInfo};
+pub use generation::{Action, By, Chain, Change, MAX_BALANCERS, PluginInfo, State};
 pub use host::{Options, PluginHost};
-pub use setting::{Setting, Words};
-pub use source::{OnError, Origin, PluginSource, Role};
-pub use worker::{Classified, PluginWorker, Rewritten};
+pub use load::is_granted;
+pub use observe::{BATCH, Observed, Observers};
+pub use shadow::{Example, ShadowInfo};
+pub use source::{Origin, PluginSource, Role, Roles};
+pub use worker::{Considered, Instances, Memory, PluginWorker, Routed, Topology};
 
 #[cfg(test)]
 mod tests;

@@ -2,26 +2,28 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+
+use super::contract::VERSION;
+use crate::config::{Plugin, Plugins};
 
 /// What a plugin is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     Classifier,
-    Balancer,
     Rewriter,
+    Balancer,
+    Gate,
+    Observer,
 }
 
 impl Role {
-    pub const ALL: [Role; 3] = [Role::Classifier, Role::Balancer, Role::Rewriter];
-
-    pub(super) fn index(self) -> usize {
-        self as usize
-    }
+    pub const ALL: [Role; 5] =
+        [Role::Classifier, Role::Rewriter, Role::Balancer, Role::Gate, Role::Observer];
 
     /// The interface that a plugin of this role exports.
     pub(super) fn interface(self) -> String {
-        format!("waypool:plugin/{self}@{}", super::contract::VERSION)
+        format!("waypool:plugin/{self}@{VERSION}")
     }
 }
 
@@ -29,20 +31,44 @@ impl fmt::Display for Role {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Role::Classifier => "classifier",
-            Role::Balancer => "balancer",
             Role::Rewriter => "rewriter",
+            Role::Balancer => "balancer",
+            Role::Gate => "gate",
+            Role::Observer => "observer",
         })
     }
 }
 
-/// What routing does with a statement for which a plugin failed.
+/// The roles of one plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnError {
-    /// Sends it to the primary, as it is.
-    #[default]
-    Primary,
-    /// Answers with an error.
-    Reject,
+pub struct Roles(u8);
+
+impl Roles {
+    pub fn contains(self, role: Role) -> bool {
+        self.0 & 1 << role as u8 != 0
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(move |role| self.contains(*role))
+    }
+}
+
+impl FromIterator<Role> for Roles {
+    fn from_iter<I: IntoIterator<Item = Role>>(roles: I) -> Self {
+        Roles(roles.into_iter().fold(0, |bits, role| bits | 1 << role as u8))
+    }
+}
+
+/// "classifier, balancer"
+impl fmt::Display for Roles {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.iter().map(|role| role.to_string()).collect();
+        formatter.write_str(&names.join(", "))
+    }
 }
 
 /// Where the plugin's code is.
@@ -64,20 +90,28 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One entry of `[plugins]`.
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Origin::Embedded { wasm, .. }, Origin::Embedded { wasm: other, .. }) => wasm == other,
+            (Origin::File(path), Origin::File(other)) => path == other,
+            _ => false,
+        }
+    }
+}
+
+/// One entry of `[plugins]`, and where its code comes from now.
 #[derive(Clone, Debug)]
 pub struct PluginSource {
-    pub role: Role,
-    /// The entry's name; in log lines, metrics and errors.
-    pub name: String,
+    pub entry: Plugin,
+    /// Not always the entry's path: a plugin may have been pushed.
     pub origin: Origin,
-    /// The entry's `config` table as JSON; `{}` without one.
-    pub config_json: String,
-    /// A call that takes longer is stopped. Rounded up to steps of 5 ms.
-    pub deadline: Duration,
-    /// In bytes, for each instance. There is one instance a worker thread.
-    pub memory_limit: usize,
-    pub on_error: OnError,
-    /// The plugin may send writes and locks to a standby. Routing heeds it.
-    pub allow_writes_on_standby: bool,
+    /// Whose files are trusted.
+    pub rules: Arc<Plugins>,
+}
+
+impl PluginSource {
+    pub fn name(&self) -> &str {
+        &self.entry.name
+    }
 }

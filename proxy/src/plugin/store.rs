@@ -36,20 +36,44 @@ impl Store {
     /// Whether it was kept.
     pub fn set(&self, key: String, value: u64, millis: Option<u64>) -> bool {
         let now = Instant::now();
-        // A time that the clock does not reach is for ever.
-        let until = millis.and_then(|millis| now.checked_add(Duration::from_millis(millis)));
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !entries.contains_key(&key) {
-            if entries.len() >= MAX_ENTRIES {
-                entries.retain(|_, entry| !entry.is_over(now));
-            }
-            if entries.len() >= MAX_ENTRIES || key.len() > MAX_KEY_BYTES {
-                return false;
-            }
+        if !has_room(&mut entries, &key, now) {
+            return false;
         }
-        entries.insert(key, Entry { value, until });
+        entries.insert(key, Entry { value, until: until(now, millis) });
         true
     }
+
+    /// What it comes to; `None` if it was not kept.
+    pub fn add(&self, key: &str, delta: i64, millis: Option<u64>) -> Option<u64> {
+        let now = Instant::now();
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.get_mut(key).filter(|entry| !entry.is_over(now)) {
+            entry.value = entry.value.saturating_add_signed(delta);
+            return Some(entry.value);
+        }
+        if !has_room(&mut entries, key, now) {
+            return None;
+        }
+        let value = 0u64.saturating_add_signed(delta);
+        entries.insert(key.to_owned(), Entry { value, until: until(now, millis) });
+        Some(value)
+    }
+}
+
+/// A time that the clock does not reach is for ever.
+fn until(now: Instant, millis: Option<u64>) -> Option<Instant> {
+    millis.and_then(|millis| now.checked_add(Duration::from_millis(millis)))
+}
+
+fn has_room(entries: &mut HashMap<String, Entry>, key: &str, now: Instant) -> bool {
+    if entries.contains_key(key) {
+        return true;
+    }
+    if entries.len() >= MAX_ENTRIES {
+        entries.retain(|_, entry| !entry.is_over(now));
+    }
+    entries.len() < MAX_ENTRIES && key.len() <= MAX_KEY_BYTES
 }
 
 #[cfg(test)]

@@ -1,261 +1,538 @@
 //! The calls that routing makes.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use wasmtime::Store;
 
-use super::contract::{Decision, Node, Plan, SessionInfo, SessionPlan, SessionState, Statement, Verdict};
+use super::about::{About, Words};
+use super::contract::{
+    Admission, Depends, Node, Newcomer, Observation, Opinion, Plan, Routing, SessionInfo, SessionPlan,
+    SessionState, Statement, Verdict,
+};
 use super::counters::CallCounter;
-use super::error::CallError;
-use super::exports::{Balancer, Classifier, Exports, Rewriter};
-use super::facts::{FactKey, FactSource};
-use super::generation::{Generation, Plugin};
+use super::error::{CallError, Fault};
+use super::exports::Exports;
+use super::facts::FactKey;
+use super::generation::{Chain, Generation, Plugin};
 use super::guest::Guest;
 use super::host::PluginHost;
-use super::instance::Instance;
-use super::setting::Setting;
-use super::source::Role;
+use super::instance::{Asked, Instance};
+use super::shadow::{Answer, Shadow};
+use crate::config::OnError;
 
-/// A classifier's answer.
+/// What the classifiers say of a text, or the rewriters.
 #[derive(Clone, Debug)]
-pub struct Classified {
-    pub verdict: Verdict,
+pub struct Considered<T> {
+    pub answer: T,
+    /// How long it may be used again, after all who were asked.
+    pub depends: Depends,
     /// Facts that were asked for and not known. If there are any then the
     /// answer is only a careful one: look them up and ask again.
     pub missing: Vec<FactKey>,
-    /// The answer is out of date once [`PluginHost::generation_of`] the role is
-    /// another.
-    pub generation: u64,
 }
 
-/// A rewriter's answer.
-#[derive(Clone, Debug)]
-pub struct Rewritten {
-    /// It can be carried out on the text.
-    pub plan: Plan,
-    /// See [`Classified::missing`].
-    pub missing: Vec<FactKey>,
-    /// See [`Classified::generation`].
-    pub generation: u64,
+/// What a balancer says of a statement, and which one of the chain it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Routed {
+    /// Its place among the chain's balancers.
+    pub by: usize,
+    pub routing: Routing,
 }
 
-/// A worker thread's own instances of the plugins in use.
-///
-/// Calls are synchronous and short. After an error the plugin has been
-/// contained: the next call gets a fresh instance.
+/// What the balancers are told of the servers, and by which epoch.
+#[derive(Clone, Debug, Default)]
+pub struct Topology {
+    pub epoch: u64,
+    pub nodes: Vec<Node>,
+}
+
+/// A balancer's memories of a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    pub transaction: u32,
+    pub session: u32,
+}
+
+/// A worker thread's way to the plugins in use.
 pub struct PluginWorker {
     host: Arc<PluginHost>,
-    generation: Arc<Generation>,
-    classifier: Slot<Classifier>,
-    balancer: Slot<Balancer>,
-    rewriter: Option<Slot<Rewriter>>,
-    topology: Topology,
-}
-
-/// What the balancer has been told, or is told when it is first called.
-#[derive(Default)]
-struct Topology {
-    epoch: Option<u64>,
-    nodes: Vec<Node>,
+    current: Rc<Instances>,
 }
 
 impl PluginWorker {
     /// Makes no instance yet: the first call does.
     pub fn new(host: Arc<PluginHost>) -> Self {
-        let generation = host.current();
-        PluginWorker {
-            classifier: Slot::new(&generation.classifier),
-            balancer: Slot::new(&generation.balancer),
-            rewriter: generation.rewriter.as_ref().map(Slot::new),
-            generation,
-            topology: Topology::default(),
-            host,
-        }
+        let current = Rc::new(Instances::new(Arc::clone(&host), host.current(), None));
+        PluginWorker { host, current }
     }
 
     pub fn host(&self) -> &Arc<PluginHost> {
         &self.host
     }
 
+    /// The generation in use. What a session keeps of it stays as it is until
+    /// the session lets go, whatever is swapped meanwhile.
+    #[inline]
+    pub fn current(&mut self) -> &Rc<Instances> {
+        if self.host.generation() != self.current.generation.number {
+            self.adopt();
+        }
+        &self.current
+    }
+
+    #[cold]
+    fn adopt(&mut self) {
+        let next = Instances::new(Arc::clone(&self.host), self.host.current(), Some(&self.current));
+        self.current = Rc::new(next);
+    }
+}
+
+/// A thread's own instances of the plugins of one generation.
+///
+/// Calls are synchronous and short. After an error the plugin has been
+/// contained: the next call gets a fresh instance.
+pub struct Instances {
+    host: Arc<PluginHost>,
+    generation: Arc<Generation>,
+    slots: Vec<Slots>,
+}
+
+/// A plugin's place, and its shadow's. Generations which have the plugin in
+/// common share its instance.
+struct Slots {
+    live: Rc<RefCell<Slot>>,
+    shadow: Option<(Arc<Shadow>, RefCell<Slot>)>,
+}
+
+impl Instances {
+    fn new(host: Arc<PluginHost>, generation: Arc<Generation>, before: Option<&Instances>) -> Self {
+        let kept = |plugin: &Arc<Plugin>| {
+            let slots = before?.slots.iter().map(|slots| &slots.live);
+            slots.into_iter().find(|slot| Arc::ptr_eq(&slot.borrow().plugin, plugin)).cloned()
+        };
+        let slots = generation.members.iter().map(|member| Slots {
+            live: kept(&member.plugin).unwrap_or_else(|| Rc::new(RefCell::new(Slot::new(&member.plugin)))),
+            shadow: member
+                .shadow
+                .as_ref()
+                .map(|shadow| (Arc::clone(shadow), RefCell::new(Slot::new(&shadow.plugin)))),
+        });
+        Instances { slots: slots.collect(), host, generation }
+    }
+
+    /// The number of the generation.
+    pub fn number(&self) -> u64 {
+        self.generation.number
+    }
+
+    /// The plugins for this session.
+    pub fn chain(&self, session: &SessionInfo) -> Chain {
+        Chain::of(&self.generation, session)
+    }
+
+    /// Where a balancer of another generation's chain stands in this one's.
+    pub fn same_balancer(&self, chain: &Chain, other: &Instances, place: usize) -> Option<usize> {
+        let theirs = &other.generation.members.get(place)?.plugin;
+        let is_it = |place: &usize| Arc::ptr_eq(&self.generation.members[*place].plugin, theirs);
+        chain.balancers.iter().position(is_it)
+    }
+
+    /// Whether this balancer may send writes to a standby.
+    pub fn is_trusted(&self, chain: &Chain, balancer: usize) -> bool {
+        self.balancer(chain, balancer).is_some_and(|plugin| plugin.source.entry.allow_writes_on_standby)
+    }
+
+    /// Routing did something else than this balancer answered.
+    pub fn note_overruled(&self, chain: &Chain, balancer: usize) {
+        if let Some(plugin) = self.balancer(chain, balancer) {
+            plugin.counters.add_overruled();
+        }
+    }
+
+    /// The names of the classifiers, and of the rewriters.
+    pub fn text_names(&self, chain: &Chain) -> [Vec<&str>; 2] {
+        let name = |place: &usize| &*self.generation.members[*place].plugin.name;
+        [&chain.classifiers, &chain.rewriters].map(|places| places.iter().map(name).collect())
+    }
+
+    /// A rewriter that wants to see every statement.
+    pub fn insists(&self, chain: &Chain) -> Option<&str> {
+        let plugins = chain.rewriters.iter().map(|place| &self.generation.members[*place].plugin);
+        let mut insisting = plugins.filter(|plugin| plugin.source.entry.on_error == OnError::Reject);
+        insisting.next().map(|plugin| &*plugin.name)
+    }
+
+    /// Where the balancer of this name stands in the chain.
+    pub fn place_of(&self, chain: &Chain, name: &str) -> usize {
+        let is_it = |place: &usize| *self.generation.members[*place].plugin.name == *name;
+        chain.balancers.iter().position(is_it).unwrap_or_default()
+    }
+
+    /// Its name.
+    pub fn balancer_name(&self, chain: &Chain, balancer: usize) -> Arc<str> {
+        self.balancer(chain, balancer).map_or_else(|| Arc::from(""), |plugin| Arc::clone(&plugin.name))
+    }
+
+    fn balancer(&self, chain: &Chain, balancer: usize) -> Option<&Arc<Plugin>> {
+        let place = chain.balancers.get(balancer)?;
+        Some(&self.generation.members.get(*place)?.plugin)
+    }
+
+    // === texts ===
+
     /// What is this message, and which servers may run it?
     pub fn classify(
-        &mut self,
+        &self,
+        chain: &Chain,
         text: &str,
-        database: &str,
-        facts: &dyn FactSource,
-    ) -> Result<Classified, CallError> {
-        self.follow_swaps();
-        let slot = &mut self.classifier;
-        let (verdict, missing) =
-            slot.ask(&self.host, facts, |classifier, store| classifier.classify(store, text, database))?;
-        let generation = self.generation.since(Role::Classifier);
-        Ok(Classified { verdict, missing, generation })
+        about: &About<'_>,
+    ) -> Result<Considered<Verdict>, CallError> {
+        let mut asked = Asked::default();
+        let mut depends = Depends::Shape;
+        let mut refining = Vec::new();
+        let mut verdict = None;
+        for &place in &chain.classifiers {
+            let opinion = self.ask(place, about, &mut asked, "classify", text, |exports, store| {
+                exports.classify(store, text)
+            })?;
+            match opinion {
+                Opinion::Pass(so_far) => depends = depends.max(so_far),
+                Opinion::Refine => refining.push(place),
+                Opinion::Answer(answer) => {
+                    verdict = Some(answer);
+                    break;
+                }
+            }
+        }
+        let mut verdict = verdict.unwrap_or_else(|| Verdict::conservative("no classifier answered"));
+        for place in refining.into_iter().rev() {
+            depends = depends.max(verdict.depends);
+            verdict = self.ask(place, about, &mut asked, "refine", text, |exports, store| {
+                exports.refine(store, text, &verdict)
+            })?;
+        }
+        let moment = if asked.time { Depends::Moment } else { Depends::Shape };
+        let depends = depends.max(verdict.depends).max(moment);
+        Ok(Considered { answer: verdict, depends, missing: asked.missing })
     }
 
-    /// Is the text sent as it is? Without a rewriter, always.
+    /// Is the text sent as it is? Each plan is handed to `edit`, which returns
+    /// the text for the next rewriter, or `None` if there is none to ask.
     pub fn rewrite(
-        &mut self,
+        &self,
+        chain: &Chain,
         text: &str,
-        database: &str,
-        facts: &dyn FactSource,
-    ) -> Result<Rewritten, CallError> {
-        self.follow_swaps();
-        let generation = self.generation.since(Role::Rewriter);
-        let Some(slot) = &mut self.rewriter else {
-            return Ok(Rewritten { plan: Plan::Keep, missing: Vec::new(), generation });
-        };
-        let (plan, missing) =
-            slot.ask(&self.host, facts, |rewriter, store| rewriter.rewrite(store, text, database))?;
-        Ok(Rewritten { plan, missing, generation })
+        about: &About<'_>,
+        mut edit: impl FnMut(Plan) -> Result<Option<String>, String>,
+    ) -> Result<Considered<()>, CallError> {
+        let mut asked = Asked::default();
+        let mut depends = Depends::Shape;
+        let mut edited: Option<String> = None;
+        for &place in &chain.rewriters {
+            let text = edited.as_deref().unwrap_or(text);
+            let plan = self.ask(place, about, &mut asked, "rewrite", text, |exports, store| {
+                exports.rewrite(store, text)
+            })?;
+            if let Plan::Keep(so_far) = plan {
+                depends = depends.max(so_far);
+                continue;
+            }
+            depends = depends.max(Depends::Text);
+            match edit(plan) {
+                Ok(Some(next)) => edited = Some(next),
+                Ok(None) => break,
+                Err(message) => return Err(self.malformed(place, message)),
+            }
+        }
+        let depends = if asked.time { Depends::Moment } else { depends };
+        Ok(Considered { answer: (), depends, missing: asked.missing })
     }
 
-    /// Tells the balancer of the servers, if `epoch` is another than the last
-    /// time; a new instance is told by itself. Cheap enough to call before
-    /// every statement.
-    pub fn set_topology(&mut self, epoch: u64, nodes: &[Node]) -> Result<(), CallError> {
-        if self.topology.epoch == Some(epoch) {
-            return Ok(());
-        }
-        self.topology.epoch = Some(epoch);
-        self.topology.nodes.clear();
-        self.topology.nodes.extend_from_slice(nodes);
-        self.follow_swaps();
-        if !self.balancer.is_alive() {
-            return Ok(());
-        }
-        self.balancer.run(
-            &self.host,
-            |_, _| Ok(()),
-            |instance| instance.call(|balancer, store| balancer.topology(store, nodes)),
-        )
-    }
+    // === balancers ===
 
-    /// How a new session is treated.
-    pub fn session_start(
-        &mut self,
-        session: &SessionInfo,
+    /// How a new session is treated; `None`: nobody says.
+    pub fn plan_session(
+        &self,
+        chain: &Chain,
+        topology: &Topology,
         random: u64,
-        setting: &Setting,
-    ) -> Result<SessionPlan, CallError> {
-        self.follow_swaps();
-        self.call_balancer(setting, |balancer, store| balancer.session_start(store, session, random))
+        about: &About<'_>,
+    ) -> Result<Option<(usize, SessionPlan)>, CallError> {
+        for (by, &place) in chain.balancers.iter().enumerate() {
+            let plan = self.tell_and_call(place, topology, about, |exports, store| {
+                exports.plan_session(store, about.session, random)
+            })?;
+            if let Some(plan) = plan {
+                return Ok(Some((by, plan)));
+            }
+        }
+        Ok(None)
     }
 
-    /// Where one statement goes. Called for every statement.
+    /// Where one statement goes. Called for every statement. `None`: nobody
+    /// says. `memories` are by place among the balancers.
     #[inline]
     pub fn route(
-        &mut self,
+        &self,
+        chain: &Chain,
+        topology: &Topology,
         statement: Statement,
         state: SessionState,
-        setting: &Setting,
-    ) -> Result<Decision, CallError> {
-        self.follow_swaps();
-        self.call_balancer(setting, |balancer, store| balancer.route(store, statement, state))
+        memories: &[Memory],
+        about: &About<'_>,
+    ) -> Result<Option<Routed>, CallError> {
+        for (by, (&place, memory)) in chain.balancers.iter().zip(memories).enumerate() {
+            let state = SessionState {
+                transaction_memory: memory.transaction,
+                session_memory: memory.session,
+                ..state
+            };
+            let routing = self.tell_and_call(place, topology, about, |exports, store| {
+                exports.route(store, statement, state)
+            })?;
+            if self.slots[place].shadow.is_some() {
+                self.shadow_route(place, topology, statement, state, about, &routing);
+            }
+            if routing != Routing::Pass {
+                return Ok(Some(Routed { by, routing }));
+            }
+        }
+        Ok(None)
     }
 
-    /// A decision asked to be told.
-    pub fn ended(&mut self, success: bool, setting: &Setting) -> Result<(), CallError> {
-        self.follow_swaps();
-        self.call_balancer(setting, |balancer, store| balancer.ended(store, success))
+    #[cold]
+    fn shadow_route(
+        &self,
+        place: usize,
+        topology: &Topology,
+        statement: Statement,
+        state: SessionState,
+        about: &About<'_>,
+        live: &Routing,
+    ) {
+        // What the shadow remembers is its own affair.
+        let words = about.words.cloned().unwrap_or_default();
+        let about = About { words: Some(&words), ..*about };
+        let described = || {
+            let lists = about.verdict.map(|verdict| {
+                format!(" reads {:?}, writes {:?}, tags {:?}", verdict.reads, verdict.writes, verdict.tags)
+            });
+            format!("{:?}{}", statement.kind, lists.unwrap_or_default())
+        };
+        self.shadow(place, &about, "route", described, live, |slot| {
+            slot.tell(topology, &about)?;
+            slot.call(&about, |exports, store| exports.route(store, statement, state))
+        });
+    }
+
+    /// What a decision of this balancer asked to be told.
+    pub fn ended(
+        &self,
+        chain: &Chain,
+        balancer: usize,
+        topology: &Topology,
+        success: bool,
+        about: &About<'_>,
+    ) -> Result<(), CallError> {
+        let Some(&place) = chain.balancers.get(balancer) else {
+            return Ok(());
+        };
+        self.tell_and_call(place, topology, about, |exports, store| exports.ended(store, success))
     }
 
     /// Why the last route is as it is, for people.
-    pub fn explain(&mut self, setting: &Setting) -> Result<String, CallError> {
-        self.call_balancer(setting, |balancer, store| balancer.explain(store))
+    pub fn explain(&self, chain: &Chain, balancer: usize, about: &About<'_>) -> Result<String, CallError> {
+        let Some(&place) = chain.balancers.get(balancer) else {
+            return Ok(String::new());
+        };
+        self.call(place, about, |exports, store| exports.explain(store))
     }
 
     #[inline]
-    fn call_balancer<R>(
-        &mut self,
-        setting: &Setting,
-        call: impl FnOnce(&Balancer, &mut Store<Guest>) -> wasmtime::Result<R>,
+    fn tell_and_call<R>(
+        &self,
+        place: usize,
+        topology: &Topology,
+        about: &About<'_>,
+        call: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
-        let nodes = &self.topology.nodes;
-        let tell = |balancer: &Balancer, store: &mut Store<Guest>| balancer.topology(store, nodes);
-        self.balancer.run(&self.host, tell, |instance| instance.call_with_setting(setting, call))
+        let slot = &mut *self.slots[place].live.borrow_mut();
+        let answer = match slot.tell(topology, about) {
+            Ok(()) => slot.call(about, call),
+            Err(error) => Err(error),
+        };
+        answer.inspect_err(|error| self.host.note_failure(&slot.plugin, error))
     }
 
-    /// Takes over what has been swapped since the last call.
+    // === gates, observers ===
+
+    /// Who comes in, and as whom? Each answer is handed to `take`; `false`: no
+    /// other gate is asked.
+    pub fn session_start(
+        &self,
+        chain: &Chain,
+        newcomer: &mut Newcomer,
+        mut take: impl FnMut(&mut Newcomer, Admission) -> bool,
+    ) -> Result<(), CallError> {
+        for &place in &chain.gates {
+            let session = SessionInfo {
+                database: newcomer.database.clone(),
+                user: newcomer.user.clone(),
+                application_name: newcomer.application_name.clone(),
+            };
+            let words = Words::default();
+            let about = About::session(&session, &words);
+            let admission =
+                self.call(place, &about, |exports, store| exports.session_start(store, newcomer))?;
+            if !take(newcomer, admission) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells every observer what it applies to. An observer that fails has
+    /// been counted.
+    pub fn observe(&self, applies: impl Fn(&crate::config::Plugin) -> Vec<Observation>) {
+        let nobody = SessionInfo::default();
+        let words = Words::default();
+        let about = About::session(&nobody, &words);
+        for (place, member) in self.generation.members.iter().enumerate() {
+            if !member.plugin.roles.contains(super::Role::Observer) {
+                continue;
+            }
+            let statements = applies(&member.plugin.source.entry);
+            if !statements.is_empty() {
+                let _ = self.call(place, &about, |exports, store| exports.observe(store, &statements));
+            }
+        }
+    }
+
+    // === every call ===
+
     #[inline]
-    fn follow_swaps(&mut self) {
-        if self.host.generation() != self.generation.number {
-            self.adopt(self.host.current());
+    fn call<R>(
+        &self,
+        place: usize,
+        about: &About<'_>,
+        call: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        let slot = &mut *self.slots[place].live.borrow_mut();
+        slot.call(about, call).inspect_err(|error| self.host.note_failure(&slot.plugin, error))
+    }
+
+    /// A call about a text, its shadow's too, and what was asked for in it.
+    fn ask<R: Answer>(
+        &self,
+        place: usize,
+        about: &About<'_>,
+        asked: &mut Asked,
+        name: &'static str,
+        text: &str,
+        call: impl Fn(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        let (answer, more) = {
+            let slot = &mut *self.slots[place].live.borrow_mut();
+            let answer = slot.run(|instance| instance.ask(about, &call));
+            answer.inspect_err(|error| self.host.note_failure(&slot.plugin, error))?
+        };
+        asked.time |= more.time;
+        // Before the facts are known both answer carefully.
+        if more.missing.is_empty() && self.slots[place].shadow.is_some() {
+            self.shadow(place, about, name, || text.to_owned(), &answer, |slot| slot.call(about, &call));
+        }
+        asked.missing.extend(more.missing);
+        Ok(answer)
+    }
+
+    #[cold]
+    fn shadow<R: Answer>(
+        &self,
+        place: usize,
+        _about: &About<'_>,
+        name: &'static str,
+        statement: impl FnOnce() -> String,
+        live: &R,
+        call: impl FnOnce(&mut Slot) -> Result<R, CallError>,
+    ) {
+        let Some((shadow, slot)) = &self.slots[place].shadow else {
+            return;
+        };
+        if !shadow.is_asked() {
+            return;
+        }
+        match call(&mut slot.borrow_mut()) {
+            Ok(answer) => shadow.note(name, statement, live, &answer),
+            Err(_) => shadow.note_failure(),
         }
     }
 
     #[cold]
-    fn adopt(&mut self, generation: Arc<Generation>) {
-        self.classifier.follow(&generation.classifier);
-        self.balancer.follow(&generation.balancer);
-        match (&mut self.rewriter, &generation.rewriter) {
-            (Some(slot), Some(plugin)) => slot.follow(plugin),
-            (slot, plugin) => *slot = plugin.as_ref().map(Slot::new),
-        }
-        self.generation = generation;
+    fn malformed(&self, place: usize, message: String) -> CallError {
+        let plugin = &self.generation.members[place].plugin;
+        let error = CallError {
+            plugin: Arc::clone(&plugin.name),
+            fault: Fault::Malformed,
+            message,
+            backtrace: String::new(),
+            on_error: plugin.source.entry.on_error,
+        };
+        self.host.note_failure(plugin, &error);
+        error
     }
 }
 
-// === One role's place in a worker ===
+// === One plugin's place in a worker ===
 
-struct Slot<X> {
+struct Slot {
     plugin: Arc<Plugin>,
     /// None before the first call and after a failed one.
-    instance: Option<Instance<X>>,
+    instance: Option<Instance>,
+    /// The topology that the instance was told.
+    told: Option<u64>,
     calls: Arc<CallCounter>,
 }
 
-impl<X: Exports> Slot<X> {
+impl Slot {
     fn new(plugin: &Arc<Plugin>) -> Self {
-        Slot { plugin: Arc::clone(plugin), instance: None, calls: plugin.counters.call_counter() }
-    }
-
-    fn is_alive(&self) -> bool {
-        self.instance.is_some()
-    }
-
-    /// Another plugin takes the place, unless it is the same.
-    fn follow(&mut self, plugin: &Arc<Plugin>) {
-        if Arc::ptr_eq(&self.plugin, plugin) {
-            return;
+        Slot {
+            plugin: Arc::clone(plugin),
+            instance: None,
+            told: None,
+            calls: plugin.counters.call_counter(),
         }
-        // A new version of the same plugin goes on counting.
-        if !Arc::ptr_eq(&self.plugin.counters, &plugin.counters) {
-            self.calls = plugin.counters.call_counter();
-        }
-        self.plugin = Arc::clone(plugin);
-        self.instance = None;
     }
 
-    /// A call with facts, and which of them were missing.
-    fn ask<R>(
+    /// Tells a balancer of the servers, if it does not know.
+    #[inline]
+    fn tell(&mut self, topology: &Topology, about: &About<'_>) -> Result<(), CallError> {
+        if self.told == Some(topology.epoch) && self.instance.is_some() {
+            return Ok(());
+        }
+        self.call(about, |exports, store| exports.topology(store, &topology.nodes))?;
+        self.told = Some(topology.epoch);
+        Ok(())
+    }
+
+    #[inline]
+    fn call<R>(
         &mut self,
-        host: &PluginHost,
-        facts: &dyn FactSource,
-        call: impl FnOnce(&X, &mut Store<Guest>) -> wasmtime::Result<R>,
-    ) -> Result<(R, Vec<FactKey>), CallError> {
-        self.run(
-            host,
-            |_, _| Ok(()),
-            |instance| {
-                let answer = instance.call_with_facts(facts, call)?;
-                Ok((answer, instance.take_missing()))
-            },
-        )
+        about: &About<'_>,
+        call: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        self.run(|instance| instance.call(about, call))
     }
 
     /// Every call comes through here: a living instance before, containment
-    /// after. `prepare` is for a new instance.
+    /// after.
     #[inline]
-    fn run<R>(
-        &mut self,
-        host: &PluginHost,
-        prepare: impl FnOnce(&X, &mut Store<Guest>) -> wasmtime::Result<()>,
-        call: impl FnOnce(&mut Instance<X>) -> Result<R, CallError>,
-    ) -> Result<R, CallError> {
+    fn run<R>(&mut self, call: impl FnOnce(&mut Instance) -> Result<R, CallError>) -> Result<R, CallError> {
         self.calls.add_one();
         let answer = match &mut self.instance {
             Some(instance) => call(instance),
-            None => self.start(prepare).and_then(call),
+            None => self.start().and_then(call),
         };
         match answer {
             Ok(answer) => {
@@ -266,21 +543,19 @@ impl<X: Exports> Slot<X> {
                 Ok(answer)
             }
             Err(error) => {
-                self.instance = None;
-                host.note_failure(&self.plugin, &error);
+                // An error that it returns leaves it whole.
+                if error.fault != Fault::Error {
+                    self.instance = None;
+                }
                 Err(error)
             }
         }
     }
 
     #[cold]
-    fn start(
-        &mut self,
-        prepare: impl FnOnce(&X, &mut Store<Guest>) -> wasmtime::Result<()>,
-    ) -> Result<&mut Instance<X>, CallError> {
-        let mut instance =
-            Instance::start(&self.plugin).map_err(|error| error.into_call_error(&self.plugin))?;
-        instance.call(prepare)?;
+    fn start(&mut self) -> Result<&mut Instance, CallError> {
+        self.told = None;
+        let instance = Instance::start(&self.plugin).map_err(|error| error.into_call_error(&self.plugin))?;
         Ok(self.instance.insert(instance))
     }
 }

@@ -70,6 +70,19 @@ pub fn query(out: &mut Vec<u8>, text: &[u8]) {
     });
 }
 
+/// A Parse with another text; `body` is that of the client's own, which
+/// [`Parse::read`] could read.
+pub fn parse_with(out: &mut Vec<u8>, body: &[u8], parse: Parse<'_>, text: &[u8]) {
+    let types = &body[parse.statement.len() + 1 + parse.text.len() + 1..];
+    message(out, b'P', |b| {
+        b.extend_from_slice(parse.statement);
+        b.push(0);
+        b.extend_from_slice(text);
+        b.push(0);
+        b.extend_from_slice(types);
+    });
+}
+
 pub fn close_statement(out: &mut Vec<u8>, name: &[u8]) {
     message(out, b'C', |b| {
         b.push(b'S');

@@ -49,6 +49,8 @@ pub struct Replies<U> {
     rest: usize,
     /// That frame says nothing yet about success or failure.
     preliminary: bool,
+    /// Somebody wants to know when commands are complete.
+    watched: bool,
 }
 
 /// Something the session has to know of.
@@ -66,6 +68,9 @@ pub enum Event {
     CopyIn,
     /// A row for the proxy itself.
     Row,
+    /// A command of the client's is complete; only if asked for, see
+    /// [`Replies::watch`].
+    Complete { rows: u64 },
 }
 
 /// What to do with the head of the bytes read.
@@ -93,6 +98,7 @@ impl<U> Default for Replies<U> {
             unanswered: Vec::new(),
             rest: 0,
             preliminary: false,
+            watched: false,
         }
     }
 }
@@ -126,6 +132,11 @@ impl<U> Replies<U> {
     /// Cycles whose Query or Sync has been sent.
     pub fn closed_cycles(&self) -> usize {
         self.cycles.iter().filter(|cycle| cycle.closed).count()
+    }
+
+    /// From here on tells of complete commands, too.
+    pub fn watch(&mut self) {
+        self.watched = true;
     }
 
     /// A Query or FunctionCall was sent.
@@ -231,6 +242,18 @@ impl<U> Replies<U> {
                     scan.event = Some((event, frame.len));
                     break;
                 }
+                b'C' | b'I' | b's' if self.watched && relay => {
+                    if !whole {
+                        scan.wants = Some(frame.len);
+                        break;
+                    }
+                    let rows = rows_of(&bytes[at + HEADER_LEN..at + frame.len]);
+                    at += frame.len;
+                    relay_end = at;
+                    scan.answers = true;
+                    scan.event = Some((Event::Complete { rows }, frame.len));
+                    break;
+                }
                 b'D' if self.cycles.front().is_some_and(|cycle| cycle.asks) => {
                     if whole {
                         at += frame.len;
@@ -300,4 +323,11 @@ impl<U> Replies<U> {
             self.cycles.truncate(1);
         }
     }
+}
+
+/// The number at the end of a command tag: "INSERT 0 5", "SELECT 3".
+fn rows_of(tag: &[u8]) -> u64 {
+    let tag = tag.strip_suffix(b"\0").unwrap_or(tag);
+    let digits = tag.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }

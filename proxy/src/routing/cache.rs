@@ -21,11 +21,11 @@ pub enum By {
     Shape,
 }
 
-/// Where to look: which database, by what.
+/// Where to look: in which scope, by what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key<'a> {
-    /// The worker's number for the database.
-    pub database: u32,
+    /// The number of the scope, see [`Scope`](super::Scope).
+    pub scope: u32,
     pub by: By,
     pub bytes: &'a [u8],
 }
@@ -33,7 +33,7 @@ pub struct Key<'a> {
 #[derive(Debug)]
 struct Entry<V> {
     hash: u64,
-    database: u32,
+    scope: u32,
     by: By,
     bytes: Box<[u8]>,
     value: V,
@@ -42,7 +42,7 @@ struct Entry<V> {
 
 impl<V> Entry<V> {
     fn is(&self, hash: u64, key: &Key) -> bool {
-        self.hash == hash && self.database == key.database && self.by == key.by && *self.bytes == *key.bytes
+        self.hash == hash && self.scope == key.scope && self.by == key.by && *self.bytes == *key.bytes
     }
 }
 
@@ -74,7 +74,7 @@ impl<V> Cache<V> {
 
     fn hash(&self, key: &Key) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write_u32(key.database);
+        hasher.write_u32(key.scope);
         hasher.write_u8(key.by as u8);
         hasher.write(key.bytes);
         hasher.finish()
@@ -110,7 +110,7 @@ impl<V> Cache<V> {
         if cost > self.limit {
             return;
         }
-        self.admit(Entry { hash, database: key.database, by: key.by, bytes: key.bytes.into(), value, cost });
+        self.admit(Entry { hash, scope: key.scope, by: key.by, bytes: key.bytes.into(), value, cost });
     }
 
     fn admit(&mut self, entry: Entry<V>) {

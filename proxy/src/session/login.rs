@@ -10,11 +10,10 @@ use crate::auth::server::Credentials;
 use crate::auth::{AuthError, MAX_PASSWORD_MESSAGE};
 use crate::net::stream::Plain;
 use crate::net::{Inbox, Outbox, Stream};
-use crate::plugin::contract::{SessionInfo, Transaction as Told};
+use crate::plugin::contract::{Newcomer as Asked, SessionInfo};
 use crate::pool::Identity;
 use crate::protocol::startup::{self, NEWEST_MINOR, Request, Startup};
 use crate::protocol::{Frame, HEADER_LEN, PgError, Severity, backend};
-use crate::routing::SessionState;
 use crate::worker::Worker;
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -59,7 +58,7 @@ pub async fn serve(worker: Rc<Worker>, socket: Plain, peer: Peer, mut stop: watc
     let client = Client { stream: Stream::Plain(socket), inbox: Inbox::default(), outbox: Outbox::default() };
     let mut newcomer = Newcomer { client, peer };
     let session = match start(&worker, &mut newcomer, crowded).await {
-        Ok(Some(known)) => Session::begin(worker, newcomer.client, known).await,
+        Ok(Some(known)) => Session::begin(worker, newcomer, known).await,
         Ok(None) | Err(End::Client | End::Server) => return,
         Err(End::Fatal(error)) => return farewell(&mut newcomer.client, error).await,
     };
@@ -283,24 +282,57 @@ fn refused(error: AuthError) -> End {
     })
 }
 
+fn application_name(startup: &Startup) -> String {
+    let given = startup.parameters.iter().find(|(name, _)| name == "application_name");
+    given.map_or_else(String::new, |(_, value)| value.clone())
+}
+
+/// What the gates make of a client that has proved who it is.
+fn admit(worker: &Worker, peer: &Peer, known: Known) -> Result<Known, PgError> {
+    let Known { mut startup, credentials } = known;
+    let admitted = worker.router.borrow_mut().admit(Asked {
+        database: startup.database.clone(),
+        user: startup.user.clone(),
+        application_name: application_name(&startup),
+        address: peer.address.map(|address| address.to_string()),
+        tls: peer.tls,
+    })?;
+    startup.database = admitted.database;
+    for (name, value) in admitted.parameters {
+        startup.parameters.retain(|(known, _)| *known != name);
+        startup.parameters.push((name, value));
+    }
+    let credentials = match admitted.user {
+        Some(user) => {
+            let credentials = Credentials::from_secret(worker.proxy.access().users.secret(&user));
+            startup.user = user;
+            credentials
+        }
+        None => credentials,
+    };
+    Ok(Known { startup, credentials })
+}
+
 impl Session {
     /// Connects the new session to a server and greets the client.
     async fn begin(
         worker: Rc<Worker>,
-        client: Client,
+        newcomer: Newcomer,
         known: Known,
     ) -> Result<Session, Box<(Client, PgError)>> {
-        let Known { startup, credentials } = known;
+        let Newcomer { client, peer } = newcomer;
+        let Known { startup, credentials } = match admit(&worker, &peer, known) {
+            Ok(known) => known,
+            Err(error) => return Err(Box::new((client, error))),
+        };
         let database = worker.database(&startup.database);
-        let parameter = |name: &str| startup.parameters.iter().find(|(known, _)| known == name);
         let info = SessionInfo {
             database: startup.database.clone(),
             user: startup.user.clone(),
-            application_name: parameter("application_name")
-                .map_or_else(String::new, |(_, value)| value.clone()),
+            application_name: application_name(&startup),
         };
-        let plan = worker.router.borrow_mut().session_start(&info);
-        let generation = worker.proxy.plugins.generation();
+        let scope = worker.router.borrow_mut().scope(&database, &info);
+        let (plan, state) = worker.router.borrow_mut().plan_session(&scope);
         let commits = worker.proxy.commits_of(&startup.user);
         let key_len = if startup.minor >= 2 { 32 } else { 4 };
         let mut session = Session {
@@ -313,7 +345,7 @@ impl Session {
                 database: database.name.clone(),
                 parameters: startup.parameters,
             }),
-            database,
+            scope,
             credentials,
             lead: 0,
             cycle: extended::Cycle::default(),
@@ -321,14 +353,7 @@ impl Session {
             settings: Default::default(),
             prepared: Default::default(),
             pending: Vec::new(),
-            state: SessionState {
-                transaction: Told::Idle,
-                transaction_memory: 0,
-                session_memory: plan.memory,
-                home: plan.home,
-                tell_end: false,
-                generation,
-            },
+            state,
             words: Default::default(),
             positions: Positions::new(&plan, commits),
             sticky: false,
@@ -342,6 +367,7 @@ impl Session {
             sent: 0,
             answered: 0,
             ahead: None,
+            watched: Default::default(),
             notices: Vec::new(),
             held: Vec::new(),
             batch: Default::default(),
@@ -349,10 +375,10 @@ impl Session {
         match session.greet().await {
             Ok(()) => Ok(session),
             Err(error) => {
-                let Session { client, worker, database, identity, .. } = session;
+                let Session { client, worker, scope, identity, .. } = session;
                 worker.proxy.trusted.forget(&identity.user, &identity.database);
-                let name = database.name.clone();
-                drop(database);
+                let name = scope.database.name.clone();
+                worker.router.borrow_mut().forget_scope(scope);
                 worker.forget_unused(&name);
                 Err(Box::new((client, error)))
             }

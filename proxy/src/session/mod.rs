@@ -10,6 +10,7 @@
 //! - [`links`]: the session's server connections
 //! - [`transaction`], [`settings`], [`prepared`]: what the client's session is,
 //!   wherever it runs
+//! - `observe`: what observers are told
 //! - [`cancel`]: cancel requests
 
 pub mod cancel;
@@ -17,6 +18,7 @@ pub mod extended;
 pub mod link;
 pub mod links;
 pub mod login;
+mod observe;
 mod per_node;
 pub mod positions;
 pub mod prepared;
@@ -35,7 +37,7 @@ use crate::plugin::contract::Transaction as Told;
 use crate::pool::Identity;
 use crate::protocol::backend::TransactionStatus;
 use crate::protocol::{Frame, HEADER_LEN, PgError};
-use crate::routing::{Classified, Database, SessionState};
+use crate::routing::{Classified, Scope, SessionState};
 use crate::worker::Worker;
 use links::Links;
 use prepared::Prepared;
@@ -89,7 +91,7 @@ enum Step {
 pub struct Session {
     client: Client,
     worker: Rc<Worker>,
-    database: Rc<Database>,
+    scope: Rc<Scope>,
     identity: Arc<Identity>,
     credentials: Credentials,
     links: Links,
@@ -130,6 +132,8 @@ pub struct Session {
     ahead: Option<Told>,
     /// What a standby must have replayed before it is read from.
     positions: positions::Positions,
+    /// Statements under way that observers want to hear of.
+    watched: observe::Watched,
     /// Notices of ours that wait for the end of a server's message.
     notices: Vec<u8>,
     /// The beginning of its answer, kept from the client as long as it can be.

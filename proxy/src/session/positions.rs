@@ -131,6 +131,8 @@ impl Session {
     /// gets its ReadyForQuery.
     pub(super) fn hold_ready(&mut self, id: usize, status: TransactionStatus) {
         self.positions.wrote = false;
+        // Only the last answer of a pipeline comes here.
+        self.watched_ready(usize::MAX);
         let Some(link) = self.links.get_mut(id) else {
             return;
         };

@@ -4,13 +4,17 @@ use super::link::{Servers, bit};
 use super::links::{Destination, LinkError, REPEATED};
 use super::{End, Session, Step};
 use crate::admin::{route, show};
-use crate::plugin::contract::{Effects, Kind, Plan, Servers as Wanted, Verdict};
+use crate::plugin::contract::{Effects, Kind, Servers as Wanted, Verdict};
 use crate::protocol::backend::{TransactionStatus, ready_for_query, text_result};
 use crate::protocol::{Frame, HEADER_LEN, PgError, frontend};
-use crate::routing::{self, CLASSIFY_LIMIT, Classified, SessionState};
+use crate::routing::{self, CLASSIFY_LIMIT, Classified, Explained, Sent, SessionState};
 use crate::wal;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// No plugin looks at more than [`CLASSIFY_LIMIT`] bytes.
+pub(super) const TOO_LONG: &str = "longer than 256 KiB";
 
 impl Session {
     pub(super) async fn on_query(&mut self, frame: Frame) -> Result<Step, End> {
@@ -22,6 +26,7 @@ impl Session {
             return Ok(Step::Wait);
         }
         self.cycle.clear();
+        self.follow_plugins();
         if !long
             && let Some(command) =
                 show::Command::read(frontend::query_text(self.body(frame)).unwrap_or_default())
@@ -30,7 +35,7 @@ impl Session {
             return self.handled(frame, answered);
         }
         let classified =
-            if long { Ok(Classified::unseen("too long")) } else { self.classify_query(frame).await };
+            if long { Classified::unseen(&self.scope, TOO_LONG) } else { self.classify_query(frame).await };
         let run = self.run_query(frame, classified).await;
         self.handled(frame, run)
     }
@@ -64,10 +69,10 @@ impl Session {
         let body = &self.client.inbox.bytes()[HEADER_LEN..frame.len];
         let text =
             frontend::query_text(body).ok_or_else(|| PgError::error("08P01", "invalid string in message"))?;
-        let found = self.worker.router.borrow_mut().lookup(text, &self.database);
+        let found = self.worker.router.borrow_mut().lookup(text, &self.scope);
         match found {
             Some(found) => Ok(found),
-            None => routing::classify(&self.worker.router, text, &self.database).await,
+            None => routing::classify(&self.worker.router, text, &self.scope).await,
         }
     }
 
@@ -90,10 +95,9 @@ impl Session {
         }
     }
 
-    /// Asks the balancer.
-    fn route(&self, verdict: &Verdict) -> Result<(routing::Route, SessionState), PgError> {
-        let mut router = self.worker.router.borrow_mut();
-        router.route(verdict, self.state(), &self.database.name, &self.words)
+    /// Asks the balancers.
+    async fn route(&self, verdict: &Verdict) -> Result<(routing::Route, SessionState), PgError> {
+        routing::route(&self.worker.router, &self.scope, verdict, self.state(), &self.words).await
     }
 
     async fn run_query(
@@ -102,11 +106,13 @@ impl Session {
         classified: Result<Rc<Classified>, PgError>,
     ) -> Result<(), LinkError> {
         let classified = classified.map_err(LinkError::Statement)?;
-        let edited = self.edited(frame, &classified)?;
+        let edited = self.edited(&classified)?;
         let what = self.executed(classified.clone());
-        let route = self.route(what.verdict());
+        let began = self.scope.chain.observed.then(Instant::now);
+        let route = self.route(what.verdict()).await;
         let (route, state) = route.map_err(LinkError::Statement)?;
-        let mut to = self.connect_route(route, what.verdict().kind).await?;
+        let connected = self.connect_route(route, what.verdict().kind).await;
+        let mut to = connected.inspect_err(|_| self.unroute(state))?;
         let goes_on = self.transaction.status != TransactionStatus::Failed;
         if classified.verdict().kind == Kind::Deallocate && goes_on {
             match self.prepared_first(classified.verdict()) {
@@ -124,20 +130,19 @@ impl Session {
         }
         self.bring_prepared(&classified, to.lead);
         self.count(&what, to.lead);
+        if let Some(began) = began {
+            self.watch_query(began, to.lead, what.verdict());
+        }
         self.send_query(frame, edited, &classified, to)?;
         Ok(())
     }
 
-    /// The text as the rewriter wants it; `None`: as it is.
-    fn edited(&self, frame: Frame, classified: &Classified) -> Result<Option<Vec<u8>>, LinkError> {
-        match &classified.plan {
-            Plan::Keep => Ok(None),
-            Plan::Reject(refusal) => Err(LinkError::Statement(refusal_error(refusal))),
-            Plan::Edit(edits) => {
-                let text = frontend::query_text(self.body(frame)).unwrap_or_default();
-                let edited = routing::edit::apply(text, edits, self.transaction.moments());
-                edited.map(Some).map_err(LinkError::Statement)
-            }
+    /// The text as the rewriters want it; `None`: as it is.
+    fn edited(&self, classified: &Classified) -> Result<Option<Vec<u8>>, LinkError> {
+        match &classified.sent {
+            Sent::AsIs => Ok(None),
+            Sent::Edited(template) => Ok(Some(template.fill(self.transaction.moments()))),
+            Sent::Refused(refusal) => Err(LinkError::Statement(routing::refused(refusal))),
         }
     }
 
@@ -151,7 +156,8 @@ impl Session {
         let here = frame.len.min(self.client.inbox.len());
         if self.has_effects(classified) {
             let body = &self.client.inbox.bytes()[HEADER_LEN.min(here)..here];
-            let text: Box<[u8]> = frontend::query_text(body).unwrap_or_default().into();
+            let text = edited.as_deref().or_else(|| frontend::query_text(body)).unwrap_or_default();
+            let text: Box<[u8]> = text.into();
             self.note(classified, &text, bit(to.lead) | to.others);
             self.send_notices()?;
         }
@@ -166,24 +172,30 @@ impl Session {
                 continue;
             }
             // Only short, whole messages go to several servers.
-            link.push().extend_from_slice(&self.client.inbox.bytes()[..here]);
+            match &edited {
+                Some(edited) => frontend::query(link.push(), edited),
+                None => link.push().extend_from_slice(&self.client.inbox.bytes()[..here]),
+            }
             link.replies.query(false);
         }
         let Some(link) = self.links.get_mut(to.lead) else {
             return Ok(());
         };
         link.replies.query(true);
-        if let Some(edited) = edited {
-            frontend::query(link.push(), &edited);
-            self.client.inbox.consume(here);
-            return Ok(());
+        if let Some(edited) = &edited {
+            frontend::query(link.push(), edited);
         }
         self.passing = frame.len - here;
         self.remember_read(here, to.others);
         self.prepared.forget_unnamed();
         self.sent += 1;
         self.note_reading(classified);
-        self.forward(here)
+        match edited {
+            // It goes out when the session waits.
+            Some(_) => self.client.inbox.consume(here),
+            None => self.forward(here)?,
+        }
+        Ok(())
     }
 
     /// See [`per_node`](super::per_node).
@@ -315,23 +327,22 @@ impl Session {
     /// Where a statement would go now, and why.
     async fn explain(&self, text: &str) -> Result<route::Facts, PgError> {
         let router = &self.worker.router;
-        let found = router.borrow_mut().lookup(text.as_bytes(), &self.database);
+        let found = router.borrow_mut().lookup(text.as_bytes(), &self.scope);
         let classified = match found {
             Some(found) => found,
-            None => routing::classify(router, text.as_bytes(), &self.database).await?,
+            None => routing::classify(router, text.as_bytes(), &self.scope).await?,
         };
         let what = self.executed(classified);
         // Whatever the balancer would remember of it is forgotten.
         let words = self.words.clone();
-        let (to, why) =
-            router.borrow_mut().explain(what.verdict(), self.state(), &self.database.name, &words)?;
-        match to {
-            routing::Route::Read(id) if !self.may_read(id) => {
-                let why = self.why_not(id).to_owned();
-                Ok(route::facts(&self.worker.proxy, &what, routing::Route::Primary, why))
-            }
-            _ => Ok(route::facts(&self.worker.proxy, &what, to, why)),
+        let mut explained = router.borrow_mut().explain(&self.scope, what.verdict(), self.state(), &words)?;
+        if let routing::Route::Read(id) = explained.route
+            && !self.may_read(id)
+        {
+            let why = self.why_not(id).to_owned();
+            explained = Explained { route: routing::Route::Primary, why, ..explained };
         }
+        Ok(route::facts(&self.worker.proxy, &self.scope, &what, explained))
     }
 
     /// FunctionCall: like a statement that writes, as Pgpool-II has it.
@@ -345,10 +356,12 @@ impl Session {
     }
 
     async fn run_function_call(&mut self, frame: Frame) -> Result<(), LinkError> {
+        self.follow_plugins();
         let classified = Classified::function_call();
-        let route = self.route(classified.verdict());
+        let route = self.route(classified.verdict()).await;
         let (_, state) = route.map_err(LinkError::Statement)?;
-        let to = self.connect_route(routing::Route::Primary, Kind::Dml).await?;
+        let connected = self.connect_route(routing::Route::Primary, Kind::Dml).await;
+        let to = connected.inspect_err(|_| self.unroute(state))?;
         self.state = state;
         self.count(&classified, to.lead);
         self.send_query(frame, None, &classified, to)?;
@@ -359,14 +372,6 @@ impl Session {
 /// The statement that a DEALLOCATE names.
 fn deallocated(verdict: &Verdict) -> Option<&str> {
     verdict.name.as_deref().filter(|_| verdict.kind == Kind::Deallocate)
-}
-
-pub(super) fn refusal_error(refusal: &crate::plugin::contract::Refusal) -> PgError {
-    let error = PgError::error(refusal.sqlstate.clone(), refusal.message.clone());
-    match &refusal.hint {
-        Some(hint) => error.with_hint(hint.clone()),
-        None => error,
-    }
 }
 
 /// A BEGIN whose modes a standby refuses: it gets a plain one.

@@ -186,6 +186,13 @@ impl Session {
                     return Err(End::Client);
                 }
             }
+            let failed = match &scan.event {
+                Some((Event::Error { relay: true }, len)) if id == self.lead && !self.watched.is_empty() => {
+                    let body = &bytes[end - len + HEADER_LEN..end];
+                    Some(ErrorFields::parse(body).sqlstate.to_owned())
+                }
+                _ => None,
+            };
             if let Some((Event::Parameter, len)) = &scan.event {
                 let body = bytes[end - len + HEADER_LEN..end].to_vec();
                 link.conn.note_parameter(&body);
@@ -201,6 +208,9 @@ impl Session {
             }
             let between = !link.replies.is_mid_frame();
             let done = link.conn.inbox.is_empty() || (end == 0 && scan.event.is_none());
+            if let Some(sqlstate) = failed {
+                self.watched_failed(&sqlstate);
+            }
             if let Some(value) = asked {
                 self.on_position(id, &value);
             }
@@ -230,6 +240,9 @@ impl Session {
                 self.answered += usize::from(relay);
                 for undo in link.replies.take_unanswered() {
                     self.prepared.undo(undo);
+                }
+                if relay {
+                    self.watched_ready(self.answered);
                 }
                 if !relay {
                     self.progress = true;
@@ -272,6 +285,12 @@ impl Session {
                 }
                 self.copying = true;
                 self.progress = true;
+                Ok(())
+            }
+            Event::Complete { rows } => {
+                if id == self.lead {
+                    self.watched_complete(rows);
+                }
                 Ok(())
             }
             Event::Parameter | Event::Row => Ok(()),
@@ -343,6 +362,7 @@ impl Session {
             self.prepared.undo(undo);
         }
         self.held.clear();
+        self.watched.clear();
         self.pending.clear();
         self.reading.clear();
         (self.sent, self.answered, self.ahead) = (0, 0, None);
@@ -366,6 +386,7 @@ impl Session {
             error.write(&mut out);
         }
         self.pending.clear();
+        self.watched.clear();
         self.cancel.set_running(0);
         self.cycle.lost(open);
         self.answer(&out)

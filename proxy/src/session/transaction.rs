@@ -180,11 +180,39 @@ impl Session {
 
     /// What the balancer kept for the transaction is over.
     fn tell_end(&mut self, success: bool) {
-        if std::mem::take(&mut self.state.tell_end) {
-            self.worker.router.borrow_mut().ended(success, &self.database.name, &self.words);
+        let tell_end = std::mem::take(&mut self.state.tell_end);
+        if tell_end != 0 {
+            self.worker.router.borrow_mut().ended(&self.scope, tell_end, success, &self.words);
         }
         self.words.clear();
-        self.state.transaction_memory = 0;
+        self.state.end_transaction();
+    }
+
+    /// A statement that was routed will not run after all: balancers that asked
+    /// to be told of its end are told now, unless the transaction's will come.
+    pub(super) fn unroute(&mut self, state: SessionState) {
+        let tell_end = state.tell_end & !self.state.tell_end;
+        if tell_end == 0 {
+            return;
+        }
+        self.worker.router.borrow_mut().ended(&self.scope, tell_end, false, &self.words);
+        if self.transaction.status == TransactionStatus::Idle && !self.is_busy() {
+            self.words.clear();
+        }
+    }
+
+    /// Takes over what has been swapped since the last statement, but never in
+    /// the middle of a transaction.
+    pub(super) fn follow_plugins(&mut self) {
+        if !self.worker.router.borrow().is_outdated(&self.scope) {
+            return;
+        }
+        let between = self.transaction.status == TransactionStatus::Idle && !self.is_busy();
+        if between && !self.cycle.is_open() {
+            let scope = self.worker.router.borrow_mut().scope(&self.scope.database, &self.scope.info);
+            self.state = scope.carry(&self.scope, self.state);
+            self.scope = scope;
+        }
     }
 
     /// `alone`: nothing but what ended it was answered just now.
@@ -206,7 +234,7 @@ impl Session {
             self.end_elsewhere(committed);
         }
         if std::mem::take(&mut self.transaction.ddl) {
-            self.database.facts.forget();
+            self.scope.database.facts.forget();
         }
         // A text of several statements may have committed some before one failed.
         let nothing_left =

@@ -1,7 +1,7 @@
 //! Sends every statement to the primary, reads too: the standbys get a rest.
 
 use waypool_plugin_sdk::{
-    Balancer, BalancerHost, Decision, Node, NodeRole, Plugin, Servers, SessionInfo, SessionPlan,
+    Balancer, Decision, Error, Host, Node, NodeRole, Plugin, Routing, Servers, SessionInfo, SessionPlan,
     SessionState, Statement,
 };
 
@@ -13,33 +13,30 @@ pub struct PrimaryOnly {
 impl Plugin for PrimaryOnly {
     type Config = ();
 
-    fn new((): ()) -> Result<Self, String> {
+    const ABOUT: &'static str = "Sends every statement to the primary";
+
+    fn new((): ()) -> Result<Self, Error> {
         Ok(PrimaryOnly { primary: 0 })
     }
 }
 
 impl Balancer for PrimaryOnly {
-    fn topology(&mut self, nodes: &[Node]) {
+    fn topology(&mut self, nodes: &[Node], _host: &Host) {
         let primary = nodes.iter().find(|node| node.role == NodeRole::Primary);
         self.primary = primary.map_or(0, |node| node.id);
     }
 
-    fn session_start(
-        &mut self,
-        _session: &SessionInfo,
-        _random: u64,
-        _host: &dyn BalancerHost,
-    ) -> SessionPlan {
-        SessionPlan::home(self.primary)
+    fn plan_session(&mut self, _session: &SessionInfo, _random: u64, _host: &Host) -> Option<SessionPlan> {
+        Some(SessionPlan::home(self.primary))
     }
 
-    fn route(&mut self, statement: Statement, state: SessionState, _host: &dyn BalancerHost) -> Decision {
-        match statement.servers {
+    fn route(&mut self, statement: Statement, state: SessionState, _host: &Host) -> Result<Routing, Error> {
+        Ok(match statement.servers {
             // SET and its like: the session's other servers have to hear of it
             // too, because the plugin after this one may read from them again.
-            Servers::All => Decision::keeping(state, Servers::All, state.home),
-            Servers::Any | Servers::Primary => Decision::keeping(state, Servers::Primary, self.primary),
-        }
+            Servers::All => Decision::keeping(state, Servers::All, state.home).into(),
+            Servers::Any | Servers::Primary => Routing::primary(state),
+        })
     }
 }
 

@@ -1,11 +1,12 @@
 //! dml_adaptive and dml_adaptive_global.
 
 use super::*;
+use waypool_plugin_sdk::Verdict;
 
 /// A balancer with one session.
 struct One {
     balance: Balance,
-    session: FakeSession,
+    host: FakeHost,
     transaction: Transaction,
     memory: u32,
     tell_end: bool,
@@ -18,8 +19,8 @@ impl One {
             it.dml_adaptive_object_relationship_list = relationships.into();
         };
         let balance = balance(config, &cluster([0.0, 1.0, 1.0]));
-        let session = FakeSession::new("db");
-        Self { balance, session, transaction: Transaction::Idle, memory: 0, tell_end: false }
+        let host = FakeHost::new().session("db", "u", "");
+        Self { balance, host, transaction: Transaction::Idle, memory: 0, tell_end: false }
     }
 
     fn begin(&mut self) {
@@ -34,16 +35,21 @@ impl One {
 
     fn finish(&mut self, success: bool) {
         if std::mem::take(&mut self.tell_end) {
-            self.session.statement(&[], &[]);
-            self.balance.ended(success, &self.session);
+            self.host.set_statement(&Verdict::read(""));
+            self.balance.ended(success, &self.host);
         }
-        self.session.forget();
+        self.host.end_transaction();
     }
 
     fn run(&mut self, statement: Statement, reads: &[&str], writes: &[&str]) -> u32 {
-        self.session.statement(reads, writes);
+        self.says(statement, Verdict::read("").reading(reads.to_vec()).writing(writes.to_vec()))
+    }
+
+    /// As the verdict has it
+    fn says(&mut self, statement: Statement, verdict: Verdict) -> u32 {
+        self.host.set_statement(&verdict);
         let state = state(self.transaction, self.memory);
-        let decision = self.balance.route(statement, state, &self.session);
+        let decision = self.balance.decide(statement, state, &self.host);
         self.memory = decision.transaction_memory;
         self.tell_end |= decision.tell_end;
         if self.transaction == Transaction::Idle && statement.kind != Kind::Begin {
@@ -58,9 +64,7 @@ impl One {
     }
 
     fn calls(&mut self, statement: Statement, functions: &[&str]) {
-        self.session.functions = functions.iter().map(ToString::to_string).collect();
-        self.run(statement, &[], &[]);
-        self.session.functions.clear();
+        self.says(statement, Verdict::read("").calling(functions.to_vec()));
     }
 }
 
@@ -72,7 +76,7 @@ fn reads_of_written_tables_are_the_primarys() {
     one.run(WRITE, &["sc.source"], &["public.T1"]);
     assert_eq!(one.read(&["t1"]), 0);
     assert_eq!(
-        one.balance.explain(),
+        one.balance.why(),
         "reads a table which this transaction wrote to: disable_load_balance_on_write = dml_adaptive"
     );
     assert_eq!((one.read(&["t2"]), one.read(&["t2", "x.t1"]), one.read(&[])), (1, 0, 1));
@@ -125,8 +129,8 @@ fn what_cannot_be_told_may_be_anything() {
     let effects = Effects::MULTIPLE | Effects::TRANSACTION_INSIDE | Effects::WRITES;
     let mut one = One::new("dml_adaptive", "");
     let text = Statement { kind: Kind::Unknown, servers: Servers::Primary, effects };
-    one.session.statement(&[], &["t1"]);
-    one.memory = one.balance.route(text, state(Transaction::Idle, 0), &one.session).transaction_memory;
+    one.host.set_statement(&Verdict::write("").writing(["t1"]));
+    one.memory = one.balance.decide(text, state(Transaction::Idle, 0), &one.host).transaction_memory;
     one.transaction = Transaction::Open;
     assert_eq!((one.read(&["t1"]), one.read(&["t2"])), (0, 1));
 }
@@ -135,7 +139,7 @@ fn what_cannot_be_told_may_be_anything() {
 fn warm() -> One {
     let mut one = One::new("dml_adaptive_global", "t1:t2");
     one.read(&["t1"]);
-    one.session.pass(2000);
+    one.host.pass(2000);
     one
 }
 
@@ -143,15 +147,15 @@ fn warm() -> One {
 fn after_the_start_nothing_is_balanced() {
     let mut one = One::new("dml_adaptive_global", "");
     assert_eq!(one.read(&["t1"]), 0);
-    assert_eq!(one.balance.explain(), "just started: track_table_mutation_cold_start_duration");
-    one.session.pass(1999);
+    assert_eq!(one.balance.why(), "just started: track_table_mutation_cold_start_duration");
+    one.host.pass(1999);
     assert_eq!(one.read(&["t1"]), 0);
-    one.session.pass(1);
+    one.host.pass(1);
     assert_eq!(one.read(&["t1"]), 1);
     // Another instance, later
     let config = |it: &mut Config| it.disable_load_balance_on_write = "dml_adaptive_global".into();
     let mut other = balance(config, &cluster([0.0, 1.0, 1.0]));
-    assert_eq!(other.route(READ, state(Transaction::Idle, 0), &one.session).node, 1);
+    assert_eq!(other.decide(READ, state(Transaction::Idle, 0), &one.host).node, 1);
 }
 
 #[test]
@@ -164,14 +168,14 @@ fn what_was_committed_is_the_primarys_for_a_while() {
     assert_eq!((one.read(&["t1"]), one.read(&["t2"]), one.read(&["source"])), (0, 0, 1));
     one.read(&["t1"]);
     assert_eq!(
-        one.balance.explain(),
+        one.balance.why(),
         "reads a table which was just written to: disable_load_balance_on_write = dml_adaptive_global"
     );
     // In another database it is another table.
-    one.session.database = "other".into();
+    one.host.set_session("other", "u", "");
     assert_eq!(one.read(&["t1"]), 1);
-    one.session.database = "db".into();
-    one.session.pass(100);
+    one.host.set_session("db", "u", "");
+    one.host.pass(100);
     assert_eq!(one.read(&["t1"]), 1);
 }
 
@@ -193,6 +197,6 @@ fn other_modes_ask_for_nothing() {
         let mut one = One::new(mode, "t1:t2");
         one.begin();
         one.run(WRITE, &[], &["t1"]);
-        assert!(one.session.remembered().is_empty() && !one.tell_end, "{mode}");
+        assert!(one.host.remembered().is_empty() && !one.tell_end, "{mode}");
     }
 }

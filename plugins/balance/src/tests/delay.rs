@@ -21,11 +21,11 @@ fn a_delayed_home_is_replaced_by_the_primary() {
     let mut balance = balance(|_| {}, &behind([true, false, false], [100, 0, 0]));
     let read = balance.go(READ, state(Transaction::Idle, 0));
     assert_eq!((read.servers, read.node), (Servers::Primary, 0));
-    assert_eq!(balance.explain(), "standby 1 is delayed");
+    assert_eq!(balance.why(), "standby 1 is delayed");
     // It is told of what concerns the session nevertheless.
     let set = balance.go(SET, state(Transaction::Idle, 0));
     assert_eq!((set.servers, set.node), (Servers::All, 1));
-    balance.topology(&behind([false; 3], [0; 3]));
+    balance.know(&behind([false; 3], [0; 3]));
     assert_eq!(balance.go(READ, state(Transaction::Idle, 0)).node, 1);
 }
 
@@ -34,21 +34,21 @@ fn the_least_delayed_standby_takes_its_place() {
     let mut balance = balance(PREFER, &behind([true, false, false], [100, 40, 20]));
     let read = balance.go(READ, state(Transaction::Idle, 0));
     assert_eq!((read.servers, read.node), (Servers::Any, 3));
-    assert_eq!(balance.explain(), "standby 1 is delayed: prefer_lower_delay_standby = true");
+    assert_eq!(balance.why(), "standby 1 is delayed: prefer_lower_delay_standby = true");
     // It stays while it is good enough, and a transaction begins there.
-    balance.topology(&behind([true, false, false], [100, 10, 20]));
+    balance.know(&behind([true, false, false], [100, 10, 20]));
     let later = SessionState { session_memory: read.session_memory, ..state(Transaction::Idle, 0) };
     assert_eq!(balance.go(READ, later).node, 3);
     assert_eq!(balance.go(BEGIN, later).node, 3);
-    balance.topology(&behind([true, false, true], [100, 10, 90]));
+    balance.know(&behind([true, false, true], [100, 10, 90]));
     assert_eq!(balance.go(READ, later).node, 2);
     // Home, sweet home
-    balance.topology(&behind([false; 3], [50, 10, 90]));
+    balance.know(&behind([false; 3], [50, 10, 90]));
     assert_eq!(balance.go(READ, later).node, 1);
-    balance.topology(&behind([true; 3], [100; 3]));
+    balance.know(&behind([true; 3], [100; 3]));
     let read = balance.go(READ, later);
     assert_eq!((read.servers, read.node), (Servers::Primary, 0));
-    assert_eq!(balance.explain(), "standby 1 is delayed");
+    assert_eq!(balance.why(), "standby 1 is delayed");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn standbys_behind_by_the_same_are_chosen_by_weight() {
     // Without a weight it is not chosen.
     nodes[3].weight = 0.0;
     nodes[3].lag_bytes = 0;
-    balance.topology(&nodes);
+    balance.know(&nodes);
     assert_eq!(balance.go(READ, state(Transaction::Idle, 0)).node, 2);
 }
 

@@ -17,7 +17,7 @@ fn chances() -> impl Iterator<Item = u64> {
 fn homes(balance: &mut Balance, session: &SessionInfo) -> [u32; 3] {
     let mut homes = [0; 3];
     for random in chances() {
-        homes[balance.session_start(session, random, &FakeSession::default()).home as usize] += 1;
+        homes[balance.plan(session, random).home as usize] += 1;
     }
     homes
 }
@@ -66,7 +66,7 @@ fn a_target_that_is_dead_or_unknown_is_ignored() {
     assert_eq!(homes(&mut balance, &session("unknown", "d", "")), [128, 0, 128]);
     assert_eq!(homes(&mut balance, &session("read", "d", "")), [0, 0, 256]);
     nodes[2].usable = false;
-    balance.topology(&nodes);
+    balance.know(&nodes);
     assert_eq!(homes(&mut balance, &session("read", "d", "")), [256, 0, 0]);
 }
 
@@ -77,7 +77,7 @@ fn the_preference_survives_the_home_and_counts_for_each_statement() {
         it.app_name_redirect_preference_list = "no:1, report:2".into();
     };
     let mut each = balance(lists, &cluster([1.0, 1.0, 1.0]));
-    let plan = each.session_start(&session("u", "d", "report"), 0, &FakeSession::default());
+    let plan = each.plan(&session("u", "d", "report"), 0);
     for random in chances() {
         let state = SessionState {
             session_memory: plan.memory,
@@ -89,19 +89,19 @@ fn the_preference_survives_the_home_and_counts_for_each_statement() {
         assert_eq!((decision.node, decision.session_memory), (2, plan.memory));
     }
     assert_eq!(
-        each.explain(),
+        each.why(),
         "for this statement: statement_level_load_balance = true, \
          redirected by app_name_redirect_preference_list"
     );
     let lists = |it: &mut Config| it.database_redirect_preference_list = "d:standby".into();
     let mut nodes = cluster([9.0, 1.0, 1.0]);
     let mut by_session = balance(lists, &nodes);
-    let plan = by_session.session_start(&client(), 0, &FakeSession::default());
+    let plan = by_session.plan(&client(), 0);
     assert_eq!(plan.home, 1);
     let state = SessionState { session_memory: plan.memory, ..state(Transaction::Idle, 0) };
     assert_eq!(by_session.go(READ, state).node, 1);
-    assert_eq!(by_session.explain(), "home, redirected by database_redirect_preference_list");
+    assert_eq!(by_session.why(), "home, redirected by database_redirect_preference_list");
     nodes[1].usable = false;
-    by_session.topology(&nodes);
+    by_session.know(&nodes);
     assert_eq!(by_session.go(READ, state).node, 2);
 }

@@ -1,9 +1,9 @@
 //! Settings that are lists.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// An array of TOML, or Pgpool-II's form: one string with separators.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged, expecting = "a string or an array of strings was expected")]
 pub enum List {
     Array(Vec<String>),

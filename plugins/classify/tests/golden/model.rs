@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use waypool_balance::{Balance, Config};
 use waypool_classify::{Classify, Rules};
-use waypool_plugin_sdk::testing::{FakeHost, FakeSession};
+use waypool_plugin_sdk::testing::FakeHost;
 use waypool_plugin_sdk::{
-    Balancer, Classifier, Effects, Kind, Node, NodeRole, Plugin, Servers, SessionInfo, SessionState,
-    Statement, Transaction, Verdict,
+    Balancer, Effects, Kind, Node, NodeRole, Plugin, Routing, Servers, SessionInfo, SessionState, Statement,
+    Transaction, Verdict,
 };
 
 use crate::catalog::{catalog, with_temporary};
@@ -26,9 +26,11 @@ const STANDBY: u32 = 1;
 pub struct Session {
     classify: Classify,
     balance: Balance,
+    /// Before the classifier
     host: FakeHost,
     home: u32,
-    session: FakeSession,
+    /// Before the balancer
+    session: FakeHost,
     tell_end: bool,
     transaction: Transaction,
     transaction_memory: u32,
@@ -45,15 +47,16 @@ fn node(id: u32, role: NodeRole, weight: f64) -> Node {
 impl Session {
     pub fn start(configuration: &Configuration) -> Self {
         let mut balance = Balance::new(configuration.balance.clone()).unwrap();
-        balance.topology(&[node(PRIMARY, NodeRole::Primary, 0.0), node(STANDBY, NodeRole::Standby, 1.0)]);
+        let session = FakeHost::new().session("db", "user", "");
+        let nodes = [node(PRIMARY, NodeRole::Primary, 0.0), node(STANDBY, NodeRole::Standby, 1.0)];
+        balance.topology(&nodes, &session);
         let client = SessionInfo {
             database: "db".to_owned(),
             user: "user".to_owned(),
             application_name: String::new(),
         };
-        let session = FakeSession::new("db");
         Self {
-            home: balance.session_start(&client, 0, &session).home,
+            home: balance.plan_session(&client, 0, &session).unwrap().home,
             session,
             tell_end: false,
             classify: Classify::new(configuration.classify.clone()).unwrap(),
@@ -70,7 +73,7 @@ impl Session {
     /// Where a statement goes, as the recordings write it, and why; then the
     /// session is as after it.
     pub fn run(&mut self, step: &Recorded) -> (String, String) {
-        let verdict = self.classify.classify(&step.sql, "db", &self.host);
+        let verdict = self.classify.verdict(&step.sql, &self.host);
         let verdict = self.in_place_of_prepare(verdict);
         let ends_failure = matches!(verdict.kind, Kind::Commit | Kind::Rollback | Kind::RollbackTo);
         if self.transaction == Transaction::Failed && !ends_failure {
@@ -103,18 +106,17 @@ impl Session {
     }
 
     fn route(&mut self, verdict: &Verdict) -> BTreeSet<u32> {
-        let statement = Statement { kind: verdict.kind, servers: verdict.servers, effects: verdict.effects };
         let state = SessionState {
             transaction: self.transaction,
             transaction_memory: self.transaction_memory,
             session_memory: self.session_memory,
             home: self.home,
+            waited_millis: 0,
             random: 1 << 62,
         };
-        self.session.reads = verdict.reads.clone();
-        self.session.writes = verdict.writes.clone();
-        self.session.functions = verdict.functions.clone();
-        let decision = self.balance.route(statement, state, &self.session);
+        self.session.set_statement(verdict);
+        let routing = self.balance.route(Statement::from(verdict), state, &self.session).unwrap();
+        let Routing::To(decision) = routing else { panic!("undecided: {routing:?}") };
         self.tell_end |= decision.tell_end;
         self.transaction_memory = decision.transaction_memory;
         self.session_memory = decision.session_memory;
@@ -157,7 +159,7 @@ impl Session {
             if std::mem::take(&mut self.tell_end) {
                 self.balance.ended(!step.failed && verdict.kind != Kind::Rollback, &self.session);
             }
-            self.session.forget();
+            self.session.end_transaction();
             self.transaction_memory = 0;
             self.open_on.clear();
         }

@@ -5,7 +5,7 @@ mod catalog;
 mod table;
 
 use waypool_classify::{Classify, Rules};
-use waypool_plugin_sdk::{Classifier, Depends, Plugin};
+use waypool_plugin_sdk::{Depends, Plugin};
 use waypool_scan::{Shape, shape};
 
 #[test]
@@ -15,7 +15,7 @@ fn every_statement_has_the_verdict_of_the_table() {
     let cases = table::cases();
     for case in &cases {
         let rules: Rules = serde_json::from_str(case.configuration).unwrap();
-        let verdict = Classify::new(rules).unwrap().classify(&case.text, "db", &host);
+        let verdict = Classify::new(rules).unwrap().verdict(&case.text, &host);
         let here = table::summary(&verdict);
         if here != case.verdict {
             wrong.push(format!(
@@ -37,11 +37,11 @@ fn a_verdict_that_depends_on_the_shape_is_that_of_the_shape() {
     for case in table::cases() {
         let rules: Rules = serde_json::from_str(case.configuration).unwrap();
         let mut classify = Classify::new(rules).unwrap();
-        let verdict = classify.classify(&case.text, "db", &host);
+        let verdict = classify.verdict(&case.text, &host);
         if verdict.depends == Depends::Shape
             && shape(case.text.as_bytes(), true, &mut folded) == Shape::Folded
         {
-            let of_shape = classify.classify(std::str::from_utf8(&folded).unwrap(), "db", &host);
+            let of_shape = classify.verdict(std::str::from_utf8(&folded).unwrap(), &host);
             assert_eq!(of_shape, verdict, "{}", case.text);
             compared += 1;
         }

@@ -4,7 +4,7 @@
 //! - `stage`: the servers and the proxy, started and stopped.
 //! - `tour`: what is shown, step by step.
 //! - `client`: `psql`, for what people can repeat.
-//! - `load`: clients that read without pause while a plugin is swapped.
+//! - `load`: clients that go on reading while a plugin is swapped.
 //! - `screen`: how it all looks.
 //! - `stop`: Ctrl-C.
 

@@ -5,10 +5,12 @@ use super::load::{Counts, Load};
 use super::screen::{Look, Screen, grouped, told};
 use super::stage::Stage;
 use super::stop::Stop;
-use crate::plugin::{OnError, Origin, PluginSource, Role};
+use crate::config::{Config, Plugin};
+use crate::plugin::{By, Origin, PluginSource};
 use crate::proxy::embedded;
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use waypool_sandbox::Server;
 
@@ -86,8 +88,8 @@ impl Tour<'_> {
         stop.check()?;
         screen.heading("5. A plugin is swapped while queries run")?;
         screen.line(format_args!(
-            "  A plugin, the balancer, decides where a statement goes. {CLIENTS} clients read without\n  \
-             pause while another takes its place, which sends everything to the primary.\n"
+            "  A plugin, the balancer, decides where a statement goes. {CLIENTS} clients go on\n  \
+             reading while another takes its place, which sends everything to the primary.\n"
         ))?;
         screen.line(screen.paint(
             Look::Aside,
@@ -110,12 +112,14 @@ impl Tour<'_> {
         };
         shown("balance (built in)", false)?;
         let began = Instant::now();
-        plugins.swap(&primary_only(), "demo")?;
+        let by = By::new("waypool demo", "to show it");
+        plugins.candidate(primary_only(&stage.proxy().config())?)?;
+        plugins.swap("balance", &by)?;
         let swapped = began.elapsed();
         shown(&format!("  swapped in {}", told(swapped)), true)?;
         shown("primary_only", false)?;
         let began = Instant::now();
-        plugins.rollback(Role::Balancer, "demo")?;
+        plugins.rollback("balance", &by)?;
         let rolled_back = began.elapsed();
         shown(&format!("  rolled back in {}", told(rolled_back)), true)?;
         shown("balance (built in)", false)?;
@@ -156,18 +160,11 @@ impl Tour<'_> {
 }
 
 /// The example plugin of that name.
-fn primary_only() -> PluginSource {
+fn primary_only(config: &Config) -> anyhow::Result<PluginSource> {
     let (wasm, precompiled) = embedded::PRIMARY_ONLY;
-    PluginSource {
-        role: Role::Balancer,
-        name: "primary_only".into(),
-        origin: Origin::Embedded { wasm, precompiled },
-        config_json: "{}".into(),
-        deadline: Duration::from_millis(10),
-        memory_limit: 64 << 20,
-        on_error: OnError::Primary,
-        allow_writes_on_standby: false,
-    }
+    let entry = Plugin::named("balance").map_err(|wrong| anyhow!(wrong))?;
+    let rules = Arc::new(config.plugins.clone());
+    Ok(PluginSource { entry, origin: Origin::Embedded { wasm, precompiled }, rules })
 }
 
 fn row(screen: &Screen, name: &str, counts: &Counts, during: bool) -> String {

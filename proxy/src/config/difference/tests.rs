@@ -45,3 +45,27 @@ fn tls_and_plugins() {
     let plugin = format!("{OLD}[plugins.balance.config]\nx = 1\n");
     assert_eq!(difference(OLD, &plugin).reload, ["plugins.balance"]);
 }
+
+#[test]
+fn plugins_by_name() {
+    let with = |lines: &str| format!("{OLD}{lines}");
+    // Any readable file does: what is in it is not read here.
+    let plugin = |name: &str| format!("[plugins.{name}]\npath = '/proc/version'\n");
+    let (one, two) = (with(&plugin("a")), with(&(plugin("a") + &plugin("b"))));
+    assert_eq!(difference(&one, &two).reload, ["plugins.b, added"]);
+    assert_eq!(difference(&two, &one).reload, ["plugins.b, removed"]);
+    let turned = with(&(plugin("b") + &plugin("a")));
+    assert_eq!(difference(&two, &turned).reload, ["plugins, their order"]);
+    let limited = with(&(plugin("a") + "users = ['/x']\n"));
+    assert_eq!(difference(&one, &limited).reload, ["plugins.a"]);
+    let elsewhere = with("[plugins]\npush_directory = 'x'\n");
+    assert_eq!(difference(OLD, &elsewhere).reload, ["plugins.push_directory"]);
+}
+
+#[test]
+fn the_admin_socket_needs_a_restart() {
+    let new = format!("{OLD}[admin]\nsocket = '/x'\n");
+    assert_eq!(difference(OLD, &new).restart, ["admin"]);
+    // Its default moves with the port, which needs a restart itself.
+    assert_eq!(difference(OLD, &format!("port = 1\n{OLD}")).restart, ["port"]);
+}

@@ -5,11 +5,28 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::SHORTEST;
-use crate::config::keys::{BACKEND, PLUGIN, PLUGINS, TOP};
-use crate::config::{Config, SslMode};
+use crate::config::keys::{ADMIN, BACKEND, PLUGIN, PLUGINS, TOP};
+use crate::config::{Config, Plugins, SslMode};
 
 /// These are tables, with a section of their own in the documentation.
-const TABLES: [&str; 3] = ["users", "backend", "plugins"];
+const TABLES: [&str; 4] = ["users", "backend", "plugins", "admin"];
+
+/// Commented out in the example for another reason. The socket's default
+/// follows from other keys.
+const HAS_NO_DEFAULT: [&str; 12] = [
+    "auth_file",
+    "application_name",
+    "path",
+    "sha256",
+    "databases",
+    "users",
+    "application_names",
+    "trusted_keys",
+    "socket",
+    "listen",
+    "token_file",
+    "alice",
+];
 
 fn project_file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
@@ -92,7 +109,13 @@ fn the_example_has_every_key() {
         assert!(has("plugins.classify", key), "{key} is missing in [plugins.classify]");
     }
     let text = read("examples/waypool.toml");
-    for plugin in PLUGINS {
+    for key in PLUGINS {
+        assert!(has("plugins", key), "{key} is missing in [plugins]");
+    }
+    for key in ADMIN {
+        assert!(has("admin", key), "{key} is missing in [admin]");
+    }
+    for plugin in Plugins::OWN {
         assert!(text.contains(&format!("[plugins.{plugin}.config]")), "{plugin}");
     }
 }
@@ -101,9 +124,8 @@ fn the_example_has_every_key() {
 fn what_the_example_calls_default_is_the_default() {
     let shortest = Config::parse(SHORTEST, "waypool.toml").unwrap();
     for ((table, key), (value, commented)) in example_keys() {
-        let has_no_default = value.ends_with(".crt\"")
-            || value.ends_with(".key\"")
-            || ["auth_file", "application_name", "path", "alice"].contains(&key.as_str());
+        let has_no_default =
+            value.ends_with(".crt\"") || value.ends_with(".key\"") || HAS_NO_DEFAULT.contains(&key.as_str());
         if !commented || has_no_default {
             continue;
         }
@@ -132,7 +154,13 @@ fn the_documentation_has_every_key() {
     for key in PLUGIN {
         assert!(has("`[plugins.NAME]`: policy", key), "{key}");
     }
-    let known = TOP.len() - TABLES.len() + BACKEND.len() + PLUGIN.len();
+    for key in PLUGINS {
+        assert!(has("`[plugins]`: whose plugins", key), "{key}");
+    }
+    for key in ADMIN {
+        assert!(has("`[admin]`: orders to a running proxy", key), "{key}");
+    }
+    let known = TOP.len() - TABLES.len() + BACKEND.len() + PLUGIN.len() + PLUGINS.len() + ADMIN.len();
     assert_eq!(documented.len(), known, "the documentation has keys that do not exist");
 }
 
@@ -143,6 +171,8 @@ fn the_documentation_has_the_defaults_of_the_example() {
         let table = match heading.as_str() {
             "`[[backend]]`: a server" => "backend",
             "`[plugins.NAME]`: policy" => "plugins.classify",
+            "`[plugins]`: whose plugins" => "plugins",
+            "`[admin]`: orders to a running proxy" => "admin",
             _ => "",
         };
         let Some((value, true)) = example.get(&(table.to_owned(), key.clone())) else {
@@ -164,12 +194,13 @@ fn the_documentation_tells_restart_from_reload() {
                  unix_socket_permissions = '0700'\nworker_threads = 3\n\
                  backend_clustering_mode = 'raw'\nmax_client_conn = 7\n\
                  sr_check_password = 'x'\nsr_check_database = 'd'\nrelcache_size = 7\n\
-                 relcache_expire = 7\nstatement_cache_size = '2MB'\n";
+                 relcache_expire = 7\nstatement_cache_size = '2MB'\nadmin.socket = ''\n";
     let shortest = SHORTEST.replace("sr_check_user = \"", "sr_check_user = \"another_");
     assert_ne!(shortest, SHORTEST);
     let new = Config::parse(&format!("{other}{shortest}"), "waypool.toml").unwrap();
     let mut found = Config::reloadable_difference(&old, &new).restart;
     found.sort();
+    assert_eq!(found.remove(0), "admin");
     // `pool_mode` has one value so far; servers are compared by number, not by key.
     let documented: Vec<String> = documented_keys()
         .into_iter()

@@ -102,8 +102,14 @@ at_end! {
 
     top_key_in_users: "[users]\nsr_check_user = 'w'" => "5:1: sr_check_user is not a user: it belongs at the top of the file, before the first [table]";
     plugin_type: "[plugins]\nclassify = 1" => "5:12: classify must be a table, not an integer: write [plugins.classify]";
-    near_plugin: "[plugins.clasify]" => r#"4:10: unknown plugin "clasify": did you mean "classify"?"#;
-    unknown_plugin: "[plugins.shard]" => r#"4:10: unknown plugin "shard": write "classify", "balance" or "rewrite""#;
+    near_plugin: "[plugins.clasify]" => r#"4:1: [plugins.clasify] has no path: did you mean "classify"? Else write path = "clasify.wasm""#;
+    plugin_without_path: "[plugins.shard]" => r#"4:1: [plugins.shard] has no path: write path = "shard.wasm""#;
+    plugin_name: "[plugins.Shard]\npath = '/proc/version'" => r#"4:1: a plugin cannot be called "Shard": take 1 to 63 of a-z, 0-9, _ and -"#;
+    plugins_key: "[plugins]\ntrusted_key = []" => r#"5:1: unknown key "trusted_key" in [plugins]: did you mean "trusted_keys"?"#;
+    plugins_strange_key: "[plugins]\nshard = 1" => r#"5:1: unknown key "shard" in [plugins]: docs/configuration.md lists all keys"#;
+    pin_without_file: "[plugins.balance]\nsha256 = 'abc'" => "5:10: sha256 is that of the file in path, which is missing: remove the line\nwaypool.toml:5:10: sha256 must be 64 hexadecimal digits: waypool plugin inspect FILE prints them";
+    admin_key: "[admin]\nsoket = 'x'" => r#"5:1: unknown key "soket" in [admin]: did you mean "socket"?"#;
+    admin_type: "[admin]\nsocket = 1" => r#"5:10: socket must be a string, not an integer: write socket = "/run/waypool/waypool.admin""#;
     plugin_key: "[plugins.classify]\ndedline = 1" => r#"5:1: unknown key "dedline" in [plugins.NAME]: did you mean "deadline"?"#;
     plugin_file: "[plugins.classify]\npath = '/nowhere.wasm'" => "5:8: path: cannot read /nowhere.wasm: No such file or directory (os error 2)";
     plugin_deadline: "[plugins.classify]\ndeadline = '10us'" => r#"5:12: deadline must be "1ms" or more: write deadline = "10ms""#;

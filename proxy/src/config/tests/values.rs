@@ -65,14 +65,23 @@ fn defaults() {
     assert_eq!(backend.sslmode, SslMode::Prefer);
     assert_eq!(backend.max_connections, None);
 
-    for (name, plugin) in config.plugins.iter() {
+    let names: Vec<_> = config.plugins.entries.iter().map(|plugin| plugin.name.as_str()).collect();
+    assert_eq!(names, ["classify", "balance", "rewrite"]);
+    for plugin in &config.plugins.entries {
+        let name = &plugin.name;
         assert_eq!(plugin.path, None, "{name}");
+        assert_eq!(plugin.sha256, None, "{name}");
         assert_eq!(plugin.deadline, Duration::from_millis(100), "{name}");
         assert_eq!(plugin.memory_limit, 64 << 20, "{name}");
         assert_eq!(plugin.on_error, OnError::Primary, "{name}");
         assert!(!plugin.allow_writes_on_standby, "{name}");
+        assert!(plugin.applies_to("any", "one", ""), "{name}");
         assert_eq!(plugin.config, serde_json::json!({}), "{name}");
     }
+    assert!(config.plugins.trusted_keys.is_empty());
+    assert_eq!(config.plugins.push_directory, Path::new("plugins.pushed"));
+    assert_eq!(config.admin_socket(), Some(PathBuf::from("/tmp/.s.WAYPOOL.9999")));
+    assert_eq!(config.admin.listen, None);
 }
 
 #[test]
@@ -161,33 +170,6 @@ fn backends() {
 }
 
 #[test]
-fn plugin_tables() {
-    let tables = r#"
-        [plugins.balance]
-        deadline = 5
-        memory_limit = "1GB"
-        on_error = "reject"
-        allow_writes_on_standby = true
-        [plugins.balance.config]
-        load_balance_mode = false
-        list = ["a", 1, 2.5, { since = 2026-01-02 }]
-    "#;
-    let config = Config::parse(&format!("{SHORTEST}{tables}"), "waypool.toml").unwrap();
-    let balance = config.plugins.balance;
-    assert_eq!(balance.deadline, Duration::from_millis(5));
-    assert_eq!(balance.memory_limit, 1 << 30);
-    assert_eq!(balance.on_error, OnError::Reject);
-    assert!(balance.allow_writes_on_standby);
-    assert_eq!(
-        balance.config,
-        serde_json::json!({
-            "load_balance_mode": false,
-            "list": ["a", 1, 2.5, { "since": "2026-01-02" }],
-        })
-    );
-}
-
-#[test]
 fn files_are_taken_from_the_folder_of_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["server.crt", "server.key", "pool_passwd", "mine.wasm"] {
@@ -202,7 +184,7 @@ fn files_are_taken_from_the_folder_of_the_configuration() {
     let config = Config::load(&path).unwrap();
     assert_eq!(config.ssl.unwrap().cert, folder.path().join("server.crt"));
     assert_eq!(config.auth_file, Some(folder.path().join("pool_passwd")));
-    assert_eq!(config.plugins.rewrite.path, Some(folder.path().join("mine.wasm")));
+    assert_eq!(config.plugins.get("rewrite").unwrap().path, Some(folder.path().join("mine.wasm")));
 }
 
 #[test]

@@ -4,14 +4,14 @@
 use super::super::link::Servers;
 use super::super::links::LinkError;
 use super::super::prepared::Statement;
-use super::super::query::refusal_error;
+use super::super::query::TOO_LONG;
 use super::super::{End, Session};
 use crate::net::Inbox;
 use crate::plugin::Words;
-use crate::plugin::contract::{Kind, Plan, Transaction as Told, Verdict};
+use crate::plugin::contract::{Kind, Transaction as Told, Verdict};
 use crate::protocol::frontend::{Bind, Named, Parse, execute_portal};
 use crate::protocol::{Frame, HEADER_LEN, PgError};
-use crate::routing::{self, CLASSIFY_LIMIT, Classified, Route, SessionState};
+use crate::routing::{self, CLASSIFY_LIMIT, Classified, Route, Sent, SessionState};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -148,37 +148,38 @@ impl Session {
 
     async fn classify_parse(&self, message: &Message) -> Result<Rc<Classified>, PgError> {
         if message.frame.len() > CLASSIFY_LIMIT {
-            return Ok(Classified::unseen("too long"));
+            return Classified::unseen(&self.scope, TOO_LONG);
         }
         let parse = Parse::read(self.message_body(message)).ok_or_else(malformed)?;
-        let found = self.worker.router.borrow_mut().lookup(parse.text, &self.database);
+        let found = self.worker.router.borrow_mut().lookup(parse.text, &self.scope);
         let classified = match found {
             Some(found) => found,
-            None => routing::classify(&self.worker.router, parse.text, &self.database).await?,
+            None => routing::classify(&self.worker.router, parse.text, &self.scope).await?,
         };
-        match &classified.plan {
-            Plan::Keep => Ok(classified),
-            Plan::Reject(refusal) => Err(refusal_error(refusal)),
-            Plan::Edit(_) => Err(PgError::error(
+        match &classified.sent {
+            Sent::AsIs => Ok(classified),
+            Sent::Refused(refusal) => Err(routing::refused(refusal)),
+            Sent::Edited(template) if template.fixed().is_some() => Ok(classified),
+            Sent::Edited(_) => Err(PgError::error(
                 "0A000",
-                "a rewriter's edits are not applied in the extended protocol yet",
+                "a rewriter's timestamps are not filled in in the extended protocol yet",
             )
             .with_hint("Send the statement by the simple protocol, or have the rewriter keep it.")),
         }
     }
 
     async fn classify_again(&self, statement: &Rc<Statement>) -> Result<(), PgError> {
-        let holds = self.worker.router.borrow().holds(&statement.classified.borrow(), &self.database);
+        let holds = self.worker.router.borrow().holds(&statement.classified.borrow(), &self.scope);
         if holds || statement.parse.len() > CLASSIFY_LIMIT {
             return Ok(());
         }
         let Some(parse) = Parse::read(&statement.parse[HEADER_LEN..]) else {
             return Ok(());
         };
-        let found = self.worker.router.borrow_mut().lookup(parse.text, &self.database);
+        let found = self.worker.router.borrow_mut().lookup(parse.text, &self.scope);
         let classified = match found {
             Some(found) => found,
-            None => routing::classify(&self.worker.router, parse.text, &self.database).await?,
+            None => routing::classify(&self.worker.router, parse.text, &self.scope).await?,
         };
         *statement.classified.borrow_mut() = classified;
         Ok(())
@@ -198,10 +199,10 @@ impl Session {
     }
 
     /// Asks the balancer about everything that the batch runs.
-    pub(super) fn batch_needs(&self) -> Result<(Needs, SessionState), LinkError> {
+    pub(super) async fn batch_needs(&self) -> Result<(Needs, SessionState), LinkError> {
         let mut needs = Needs::default();
         let mut state = self.state();
-        let mut router = self.worker.router.borrow_mut();
+        let (router, scope) = (&self.worker.router, &self.scope);
         let binds = self.batch.messages.iter().any(|message| message.tag == b'B');
         for (at, message) in self.batch.messages.iter().enumerate() {
             let body = self.message_body(message);
@@ -211,8 +212,8 @@ impl Session {
                     match self.bound(at, bind.statement) {
                         Some(classified) => {
                             let what = self.executed(classified);
-                            let route = router.route(what.verdict(), state, &self.database.name, &self.words);
-                            let (route, after) = route.map_err(LinkError::Statement)?;
+                            let route = routing::route(router, scope, what.verdict(), state, &self.words);
+                            let (route, after) = route.await.map_err(LinkError::Statement)?;
                             needs.deallocates = needs.deallocates.or(self.prepared_first(what.verdict()));
                             needs.add(route);
                             needs.note(what.verdict().kind);
@@ -221,7 +222,7 @@ impl Session {
                                 ..after
                             };
                             if state.transaction == Told::Idle {
-                                state.transaction_memory = 0;
+                                state.end_transaction();
                             }
                         }
                         // The server says that there is no such statement.
@@ -250,8 +251,11 @@ impl Session {
             // Only prepared for now: it goes where it would run, and what the
             // balancer remembers of it is forgotten.
             for classified in &self.batch.parsed {
-                let route = router.route(classified.verdict(), state, &self.database.name, &Words::default());
-                let (route, _) = route.map_err(LinkError::Statement)?;
+                let words = Words::default();
+                let route = routing::route(router, scope, classified.verdict(), state, &words);
+                let (route, after) = route.await.map_err(LinkError::Statement)?;
+                let tell_end = after.tell_end & !state.tell_end;
+                router.borrow_mut().ended(scope, tell_end, false, &words);
                 needs.add(route);
             }
         }

@@ -123,15 +123,20 @@ impl Session {
     }
 
     async fn run_batch(&mut self) -> Result<Step, LinkError> {
+        self.follow_plugins();
         self.classify_batch().await?;
-        let (mut needs, mut state) = self.batch_needs()?;
+        let (mut needs, mut state) = self.batch_needs().await?;
         if !self.cycle.open && needs.begins_to_read() && self.keep_begin_alone() {
-            (needs, state) = self.batch_needs()?;
+            self.unroute(state);
+            (needs, state) = self.batch_needs().await?;
         }
         if self.cycle.open {
-            self.continue_cycle(&needs).await?;
+            let continued = self.continue_cycle(&needs).await;
+            continued.inspect_err(|_| self.unroute(state))?;
         } else {
-            let Some(to) = self.begin_cycle(&needs).await? else {
+            let begun = self.begin_cycle(&needs).await;
+            let Some(to) = begun.inspect_err(|_| self.unroute(state))? else {
+                self.unroute(state);
                 return Ok(self.block()?);
             };
             let begun = needs.begins && self.batch.messages.last().is_some_and(|last| last.tag == b'E');

@@ -9,8 +9,32 @@ use super::batch::{Batch, Message, body_of, frame_of};
 use crate::plugin::contract::Effects;
 use crate::protocol::HEADER_LEN;
 use crate::protocol::frontend::{self, Bind, Named, Parse, execute_portal};
-use crate::routing::Classified;
+use crate::routing::{Classified, Sent};
 use std::rc::Rc;
+
+/// What is sent to the lead besides the client's own bytes.
+#[derive(Default)]
+struct Ours {
+    bytes: Vec<u8>,
+    /// In place of the client's message, not before it.
+    instead: bool,
+}
+
+impl Ours {
+    fn before(bytes: Vec<u8>) -> Self {
+        Ours { bytes, instead: false }
+    }
+}
+
+/// A Parse as the rewriters want it; `None`: as it is.
+fn edited(classified: &Classified, body: &[u8], parse: Parse<'_>) -> Option<Vec<u8>> {
+    let Sent::Edited(template) = &classified.sent else {
+        return None;
+    };
+    let mut frame = Vec::new();
+    frontend::parse_with(&mut frame, body, parse, template.fixed()?.as_bytes());
+    Some(frame)
+}
 
 impl Session {
     /// Sends the batch: in one write, unless messages of ours come between.
@@ -36,13 +60,13 @@ impl Session {
         for message in &batch.messages {
             at = message.frame.end.min(self.client.inbox.len());
             let ours = self.before(message, &mut parsed);
-            if !ours.is_empty()
+            if !ours.bytes.is_empty()
                 && let Some(link) = self.links.get_mut(self.lead)
             {
                 let bytes = &self.client.inbox.bytes()[sent_to..message.frame.start];
                 link.push().extend_from_slice(bytes);
-                link.push().extend_from_slice(&ours);
-                sent_to = message.frame.start;
+                link.push().extend_from_slice(&ours.bytes);
+                sent_to = if ours.instead { at } else { message.frame.start };
             }
         }
         self.send_notices()?;
@@ -115,7 +139,7 @@ impl Session {
         &mut self,
         message: &Message,
         parsed: &mut impl Iterator<Item = &'a Rc<Classified>>,
-    ) -> Vec<u8> {
+    ) -> Ours {
         let lead = self.lead;
         match message.tag {
             b'S' => {
@@ -124,9 +148,9 @@ impl Session {
                     link.replies.sync(true);
                 }
                 self.cycle.clear();
-                return Vec::new();
+                return Ours::default();
             }
-            b'H' => return Vec::new(),
+            b'H' => return Ours::default(),
             _ => {}
         }
         if let Some(link) = self.links.get_mut(lead) {
@@ -135,8 +159,8 @@ impl Session {
         // Checked by `batch_needs`; a malformed one is left to the server.
         match message.tag {
             b'P' => self.before_parse(message, parsed.next()),
-            b'B' => self.before_bind(message),
-            b'D' => self.before_describe(message),
+            b'B' => Ours::before(self.before_bind(message)),
+            b'D' => Ours::before(self.before_describe(message)),
             b'E' => {
                 let portal =
                     execute_portal(self.message_body(message)).and_then(|name| self.prepared.portal(name));
@@ -146,37 +170,47 @@ impl Session {
                 if portal.is_some_and(copied) {
                     self.copy(message, self.cycle.others, |link| link.replies.extended(false));
                 }
-                Vec::new()
+                Ours::default()
             }
-            _ => self.before_close(message),
+            _ => {
+                self.before_close(message);
+                Ours::default()
+            }
         }
     }
 
-    fn before_parse(&mut self, message: &Message, classified: Option<&Rc<Classified>>) -> Vec<u8> {
+    fn before_parse(&mut self, message: &Message, classified: Option<&Rc<Classified>>) -> Ours {
         let (lead, others) = (self.lead, self.cycle.others);
         let frame = frame_of(&self.client.inbox, message);
         let Some(link) = self.links.get_mut(lead) else {
-            return Vec::new();
+            return Ours::default();
         };
         let (Some(parse), Some(classified)) = (Parse::read(&frame[HEADER_LEN..]), classified) else {
             link.replies.ack(true, None);
-            return Vec::new();
+            return Ours::default();
         };
-        let mut ours = Vec::new();
+        let mut ours = Ours::default();
         if self.prepared.take_stale(parse.statement, lead) {
-            frontend::close_statement(&mut ours, parse.statement);
+            frontend::close_statement(&mut ours.bytes, parse.statement);
             link.replies.ack(false, None);
         }
+        let edited = edited(classified, &frame[HEADER_LEN..], parse);
+        if let Some(edited) = &edited {
+            ours.bytes.extend_from_slice(edited);
+            ours.instead = true;
+        }
+        let frame = edited.as_deref().unwrap_or(frame);
         let undo = self.prepared.parse(parse.statement, frame, classified.clone(), lead);
         link.replies.ack(true, undo);
         if goes_to_all(classified) && !begins_for_primary(classified) {
             if let Some(statement) = self.prepared.get(parse.statement) {
                 statement.on.set(statement.on.get() | others);
             }
-            self.copy(message, others, |link| {
+            for (_, link) in self.links.iter_mut().filter(|(id, _)| others & bit(*id) != 0) {
+                link.push().extend_from_slice(frame);
                 link.replies.extended(false);
                 link.replies.ack(false, None);
-            });
+            }
         }
         ours
     }
@@ -213,6 +247,7 @@ impl Session {
         self.positions.wrote |= classified.verdict().effects.contains(Effects::WRITES);
         let what = self.executed(classified);
         self.count(&what, lead);
+        self.watch_bind(lead, what.verdict());
         ours
     }
 
@@ -226,7 +261,7 @@ impl Session {
         ours
     }
 
-    fn before_close(&mut self, message: &Message) -> Vec<u8> {
+    fn before_close(&mut self, message: &Message) {
         match Named::read(body_of(&self.client.inbox, message)) {
             Some(Named::Statement(name)) => self.prepared.close(name, self.lead),
             Some(Named::Portal(name)) => self.prepared.close_portal(name),
@@ -235,7 +270,6 @@ impl Session {
         if let Some(link) = self.links.get_mut(self.lead) {
             link.replies.ack(true, None);
         }
-        Vec::new()
     }
 
     /// Has a statement prepared on a server if it is not there: by the

@@ -33,6 +33,21 @@ impl Acceptor {
     /// `ssl_key` its private key. With `ssl_ca_cert`, a client certificate is
     /// verified if the client presents one, as in PostgreSQL.
     pub fn new(ssl_cert: &Path, ssl_key: &Path, ssl_ca_cert: Option<&Path>) -> Result<Self, TlsError> {
+        Self::with_alpn(ssl_cert, ssl_key, ssl_ca_cert, vec![ALPN.to_vec()])
+    }
+
+    /// For HTTPS instead of PostgreSQL's protocol: clients may ask for any
+    /// version of it, and get 1.1.
+    pub fn https(ssl_cert: &Path, ssl_key: &Path) -> Result<Self, TlsError> {
+        Self::with_alpn(ssl_cert, ssl_key, None, Vec::new())
+    }
+
+    fn with_alpn(
+        ssl_cert: &Path,
+        ssl_key: &Path,
+        ssl_ca_cert: Option<&Path>,
+        alpn: Vec<Vec<u8>>,
+    ) -> Result<Self, TlsError> {
         let key = certified_key(ssl_cert, ssl_key)?;
         let end_point = key.cert.first().and_then(|cert| EndPointHash::of(cert));
 
@@ -53,7 +68,7 @@ impl Acceptor {
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = alpn;
         // Clients of PostgreSQL never resume a TLS session: no tickets.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
