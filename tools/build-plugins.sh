@@ -21,7 +21,15 @@ plugins=(
     "waypool-balance balance"
     "waypool-rewrite rewrite"
     "waypool-hostile hostile"
+    "waypool-witness witness"
+    #"waypool-canary canary"
+    #"waypool-cost-guard cost_guard"
+    #"waypool-firewall firewall"
+    #"waypool-house-rules house_rules"
+    #"waypool-least-load least_load"
     "waypool-primary-only primary_only"
+    #"waypool-tenant tenant"
+    #"waypool-throttle throttle"
 )
 
 packages=()

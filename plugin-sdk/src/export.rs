@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 
-use crate::{Host, Plugin};
+use crate::bindings::shared::waypool::plugin::types;
+use crate::{Error, Host, Plugin, Refusal, Routing};
 
 /// The one plugin value of a WebAssembly instance, made by `init`.
 #[derive(Debug)]
@@ -38,6 +39,35 @@ impl<P: Plugin> Instance<P> {
         *self.0.borrow_mut() = Some(plugin);
         Ok(())
     }
+}
+
+thread_local! {
+    /// What the last `route` had to say besides its answer.
+    static WHY_NOT: RefCell<Option<Refusal>> = const { RefCell::new(None) };
+}
+
+/// A balancer's answer in the contract's form, which has no text.
+#[inline]
+pub fn routing(answer: Result<Routing, Error>) -> types::Routing {
+    let why_not = match answer {
+        Ok(Routing::To(decision)) => return types::Routing::To(decision),
+        Ok(Routing::Pass) => return types::Routing::Pass,
+        Ok(Routing::Wait(millis)) => return types::Routing::Wait(millis),
+        Ok(Routing::Refuse(refusal)) => Ok(refusal),
+        Err(error) => Err(Refusal { sqlstate: String::new(), message: error.into(), hint: None }),
+    };
+    let (answer, refusal) = match why_not {
+        Ok(refusal) => (types::Routing::Refuse, refusal),
+        Err(refusal) => (types::Routing::Fail, refusal),
+    };
+    WHY_NOT.set(Some(refusal));
+    answer
+}
+
+/// `balancer.why-not`
+pub fn why_not() -> Refusal {
+    let nothing = || Refusal { sqlstate: String::new(), message: String::new(), hint: None };
+    WHY_NOT.take().unwrap_or_else(nothing)
 }
 
 impl<P> Default for Instance<P> {
@@ -102,7 +132,9 @@ macro_rules! __export_role {
         impl $crate::__private::classifier::Guest for $guest {
             fn classify(
                 text: ::std::string::String,
+                facts: u64,
             ) -> $crate::Result<$crate::Opinion, ::std::string::String> {
+                $crate::__private::facts_are_of(facts);
                 $plugin.with(|instance| instance.with(|plugin, host| {
                     $crate::Classifier::classify(plugin, &text, host).map_err(::std::convert::Into::into)
                 }))
@@ -111,7 +143,9 @@ macro_rules! __export_role {
             fn refine(
                 text: ::std::string::String,
                 verdict: $crate::Verdict,
+                facts: u64,
             ) -> $crate::Result<$crate::Verdict, ::std::string::String> {
+                $crate::__private::facts_are_of(facts);
                 $plugin.with(|instance| instance.with(|plugin, host| {
                     $crate::Classifier::refine(plugin, &text, verdict, host)
                         .map_err(::std::convert::Into::into)
@@ -128,7 +162,9 @@ macro_rules! __export_role {
         impl $crate::__private::rewriter::Guest for $guest {
             fn rewrite(
                 text: ::std::string::String,
+                facts: u64,
             ) -> $crate::Result<$crate::Plan, ::std::string::String> {
+                $crate::__private::facts_are_of(facts);
                 $plugin.with(|instance| instance.with(|plugin, host| {
                     $crate::Rewriter::rewrite(plugin, &text, host).map_err(::std::convert::Into::into)
                 }))
@@ -167,15 +203,18 @@ macro_rules! __export_role {
                 home: u32,
                 waited_millis: u32,
                 random: u64,
-            ) -> $crate::Result<$crate::Routing, ::std::string::String> {
+            ) -> $crate::__private::Routing {
                 let statement = $crate::Statement { kind, servers, effects };
                 let state = $crate::SessionState {
                     transaction, transaction_memory, session_memory, home, waited_millis, random,
                 };
                 $plugin.with(|instance| instance.with(|plugin, host| {
-                    $crate::Balancer::route(plugin, statement, state, host)
-                        .map_err(::std::convert::Into::into)
+                    $crate::__private::routing($crate::Balancer::route(plugin, statement, state, host))
                 }))
+            }
+
+            fn why_not() -> $crate::Refusal {
+                $crate::__private::why_not()
             }
 
             fn ended(success: bool) {

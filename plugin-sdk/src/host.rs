@@ -1,7 +1,19 @@
 //! What a plugin may ask of the proxy.
 
+#[cfg(any(target_family = "wasm", test))]
+mod memo;
 #[cfg(target_family = "wasm")]
 mod proxy;
+
+/// Facts that were found under this number are kept until another one comes.
+#[doc(hidden)]
+pub fn facts_are_of(epoch: u64) {
+    #[cfg(target_family = "wasm")]
+    proxy::facts_are_of(epoch);
+    // Natively, the fake has the facts at hand.
+    #[cfg(not(target_family = "wasm"))]
+    let _ = epoch;
+}
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::Fake as Inner;

@@ -41,6 +41,8 @@
 //! `wasm32-unknown-unknown`. The contract itself is `wit/waypool.wit`; plugins
 //! in other languages are written against that file.
 
+#[cfg(any(target_family = "wasm", test))]
+mod alloc;
 #[doc(hidden)]
 pub mod bindings;
 mod config;
@@ -57,11 +59,12 @@ pub use bindings::shared::waypool::plugin::host::{
 };
 pub use bindings::shared::waypool::plugin::types::{
     Admission, Changes, Decision, Depends, Edit, Effects, Kind, Newcomer, Node, NodeRole, Observation,
-    Opinion, Plan, ReadAfter, Refusal, Routing, Servers, SessionInfo, SessionPlan, Transaction, Value,
+    Opinion, Plan, ReadAfter, Refusal, Servers, SessionInfo, SessionPlan, Transaction, Value,
     Verdict,
 };
 pub use error::{Error, Result};
 pub use host::Host;
+pub use types::Routing;
 pub use roles::{Balancer, Classifier, Gate, Observer, Plugin, Rewriter, SessionState, Statement};
 
 /// What the expansion of [`export!`] uses. Not part of the API.
@@ -75,5 +78,7 @@ pub mod __private {
     pub use crate::bindings::observer::exports::waypool::plugin::observer;
     pub use crate::bindings::rewriter::exports::waypool::plugin::rewriter;
     pub use crate::config::describe;
-    pub use crate::export::Instance;
+    pub use crate::bindings::shared::waypool::plugin::types::Routing;
+    pub use crate::export::{Instance, routing, why_not};
+    pub use crate::host::facts_are_of;
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Admission, Changes, Decision, Depends, Edit, Effects, Kind, Newcomer, Node, NodeRole, Observation,
-    Opinion, Plan, ReadAfter, Refusal, Routing, Servers, SessionInfo, SessionPlan, SessionState, Transaction,
+    Opinion, Plan, ReadAfter, Refusal, Servers, SessionInfo, SessionPlan, SessionState, Transaction,
     Value, Verdict,
 };
 
@@ -138,6 +138,18 @@ impl Decision {
             tell_end: false,
         }
     }
+}
+
+/// What a balancer says of a statement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Routing {
+    /// The next balancer is asked. The last one of the chain has to decide.
+    Pass,
+    To(Decision),
+    /// Ask again in so many milliseconds; the client waits meanwhile.
+    Wait(u32),
+    /// Answer with an error; the statement reaches no server.
+    Refuse(Refusal),
 }
 
 impl Routing {

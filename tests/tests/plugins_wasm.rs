@@ -13,6 +13,7 @@ mod golden_catalog;
 mod table;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use waypool::config::Config;
@@ -48,6 +49,12 @@ fn native(configuration: &str) -> Classify {
 struct Facts<'a>(&'a FakeHost);
 
 impl FactSource for Facts<'_> {
+    fn epoch(&self) -> u64 {
+        // Another catalog each time.
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        LAST.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     fn function_fact(&self, schema: Option<&str>, name: &str) -> FunctionFact {
         function_fact(self.0.function_fact(schema, name))
     }
@@ -221,6 +228,9 @@ fn what_a_miss_costs() {
     let host = FakeHost::new();
     struct Known;
     impl FactSource for Known {
+        fn epoch(&self) -> u64 {
+            7
+        }
         fn function_fact(&self, _: Option<&str>, _: &str) -> FunctionFact {
             FunctionFact::Found(Volatility::Stable)
         }

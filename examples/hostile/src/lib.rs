@@ -53,6 +53,8 @@ pub struct Config {
     after: u32,
     /// In other roles it has nothing to say and does nothing.
     only: Option<Vec<Role>>,
+    /// As a rewriter it puts a moment in place of these bytes of each text.
+    edit: Option<(u32, u32)>,
     /// Put into the verdict's reason and the decision's session memory, so that
     /// tests see which instance answered.
     mark: u32,
@@ -112,7 +114,8 @@ impl Hostile {
     /// The same for a statement or a session, which are counted.
     fn obey_counted(&mut self, hook: Hook, said: &str, host: &Host) -> Result<Option<Deed>, Error> {
         self.calls += 1;
-        let probing = said == "SELECT 1";
+        // Only there nobody's database begins a session.
+        let probing = said == "SELECT 1" || said.is_empty();
         if self.config.always_trap || (self.config.trap_after_probe && !probing) {
             panic!("was told to trap always");
         }

@@ -81,6 +81,9 @@ impl Rewriter for Hostile {
             Some(Deed::InvalidUtf8) => return Ok(Plan::Edit(vec![Edit::insert(0, deeds::invalid_utf8())])),
             _ => {}
         }
+        if let Some((start, end)) = self.config.edit {
+            return Ok(edit(start, end));
+        }
         Ok(match text {
             "refuse" => Refusal::new("42501", "was told to refuse").into(),
             "bad sqlstate" => bad_refusal().into(),
@@ -201,7 +204,11 @@ impl Gate for Hostile {
             _ => match newcomer.application_name.as_str() {
                 "refuse" => Refusal::new("28000", "was told to refuse").into(),
                 "map" => Changes::default().parameter("application_name", "mapped").into(),
-                _ => Admission::Pass,
+                "mapped" => Refusal::new("28000", "has been mapped before").into(),
+                name => match name.strip_prefix("database ") {
+                    Some(database) => Changes::default().database(database).into(),
+                    None => Admission::Pass,
+                },
             },
         })
     }

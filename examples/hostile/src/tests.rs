@@ -37,6 +37,26 @@ fn deeds_of_the_configuration_begin_after_some_calls() {
 }
 
 #[test]
+fn each_text_is_edited_if_the_configuration_says_so() {
+    let mut hostile = hostile(r#"{"edit":[0,4]}"#);
+    let edit = Edit { start: 0, end: 4, value: Value::StatementTimestamp };
+    assert_eq!(hostile.rewrite("SELECT 1", &FakeHost::new()).unwrap(), Plan::Edit(vec![edit]));
+}
+
+#[test]
+fn newcomers_are_mapped_and_refused_by_their_application() {
+    let mut hostile = hostile("{}");
+    let mut admit = |application_name: &str| {
+        let newcomer = Newcomer { application_name: application_name.to_owned(), ..Newcomer::default() };
+        hostile.session_start(&newcomer, &FakeHost::new()).unwrap()
+    };
+    assert_eq!(admit("psql"), Admission::Pass);
+    assert!(matches!(admit("mapped"), Admission::Refuse(_)));
+    let Admission::Change(changes) = admit("database other") else { panic!("not changed") };
+    assert_eq!(changes.database.as_deref(), Some("other"));
+}
+
+#[test]
 fn garbage_is_garbage() {
     let host = FakeHost::new();
     let mut hostile = hostile("{}");

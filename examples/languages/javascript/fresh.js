@@ -38,7 +38,8 @@ export const lifecycle = {
 
 export const classifier = {
   // `text` and not `shape`: comments are folded in shapes, so the answer for
-  // SELECT 1 would be taken for SELECT 2 /* fresh */ as well.
+  // SELECT 1 would be taken for SELECT 2 /* fresh */ as well. (Behind `text` comes
+  // `facts`, for those who ask for facts of the catalog.)
   classify(text) {
     return text.includes(comment) ? { tag: "refine" } : { tag: "pass", val: "text" };
   },

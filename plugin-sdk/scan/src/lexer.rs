@@ -119,6 +119,21 @@ impl<'a> Tokens<'a> {
         Self { text: text.as_bytes(), at: 0, signs_until: 0 }
     }
 
+    /// The next token that is neither white space nor a comment.
+    #[inline]
+    pub fn next_solid(&mut self) -> Option<Token> {
+        loop {
+            // No token has to be made of what most white space is.
+            while self.text.get(self.at) == Some(&b' ') {
+                self.at += 1;
+            }
+            let token = self.next()?;
+            if !token.kind.is_trivia() {
+                return Some(token);
+            }
+        }
+    }
+
     /// A prefix letter directly before a quote makes one token of both.
     fn word(&self, start: usize) -> (TokenKind, Option<usize>) {
         use TokenKind::*;
@@ -199,6 +214,7 @@ impl<'a> Tokens<'a> {
 impl Iterator for Tokens<'_> {
     type Item = Token;
 
+    #[inline]
     fn next(&mut self) -> Option<Token> {
         let start = self.at;
         if start >= self.text.len() {

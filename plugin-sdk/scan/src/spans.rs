@@ -12,11 +12,9 @@ pub(crate) fn byte(text: &[u8], at: usize) -> u8 {
 
 /// Behind a word which begins before `at`.
 #[inline(always)]
-pub(crate) fn word(text: &[u8], mut at: usize) -> usize {
-    while at < text.len() && continues_word(text[at]) {
-        at += 1;
-    }
-    at
+pub(crate) fn word(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|&&byte| continues_word(byte)).count()
 }
 
 /// Up to the newline that ends a `--` comment, or the end of the text.
@@ -122,7 +120,8 @@ pub(crate) fn dollar_string(text: &[u8], start: usize, body: usize) -> Option<us
 }
 
 /// Digits with single underscores between them (`decinteger` and its kin).
-fn digits(text: &[u8], mut at: usize, digit: fn(u8) -> bool) -> usize {
+#[inline]
+fn digits(text: &[u8], mut at: usize, digit: impl Fn(u8) -> bool) -> usize {
     while digit(byte(text, at)) || (byte(text, at) == b'_' && digit(byte(text, at + 1))) {
         at += 1;
     }
@@ -131,15 +130,15 @@ fn digits(text: &[u8], mut at: usize, digit: fn(u8) -> bool) -> usize {
 
 /// Behind a number that begins at `at` with a digit, or with a dot before one.
 pub(crate) fn number(text: &[u8], at: usize) -> usize {
-    let radix: Option<fn(u8) -> bool> = match (text[at], byte(text, at + 1) | 0x20) {
-        (b'0', b'x') => Some(|byte| byte.is_ascii_hexdigit()),
-        (b'0', b'o') => Some(|byte| matches!(byte, b'0'..=b'7')),
-        (b'0', b'b') => Some(|byte| matches!(byte, b'0' | b'1')),
-        _ => None,
-    };
-    if let Some(digit) = radix {
-        let end = digits(text, at + 2, digit);
-        if end > at + 2 {
+    if text[at] == b'0' {
+        let start = at + 2;
+        let end = match byte(text, at + 1) | 0x20 {
+            b'x' => digits(text, start, |byte| byte.is_ascii_hexdigit()),
+            b'o' => digits(text, start, |byte| matches!(byte, b'0'..=b'7')),
+            b'b' => digits(text, start, |byte| matches!(byte, b'0' | b'1')),
+            _ => start,
+        };
+        if end > start {
             return end;
         }
     }

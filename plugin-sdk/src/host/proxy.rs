@@ -1,7 +1,23 @@
 //! The proxy, seen from inside WebAssembly.
 
 use crate::bindings::shared::waypool::plugin::{clock, host, session, statement, store};
+use std::cell::RefCell;
+
+use super::memo::Memo;
 use crate::{FunctionFact, Level, RelationFact};
+
+thread_local! {
+    // An instance has one thread.
+    static FUNCTIONS: RefCell<Memo<FunctionFact>> = const { RefCell::new(Memo::new()) };
+    static OPERATORS: RefCell<Memo<FunctionFact>> = const { RefCell::new(Memo::new()) };
+    static RELATIONS: RefCell<Memo<RelationFact>> = const { RefCell::new(Memo::new()) };
+}
+
+pub fn facts_are_of(epoch: u64) {
+    FUNCTIONS.with_borrow_mut(|memo| memo.follow(epoch));
+    OPERATORS.with_borrow_mut(|memo| memo.follow(epoch));
+    RELATIONS.with_borrow_mut(|memo| memo.follow(epoch));
+}
 
 #[derive(Debug, Default)]
 pub struct Proxy;
@@ -9,17 +25,26 @@ pub struct Proxy;
 impl Proxy {
     #[inline]
     pub fn function_fact(&self, schema: Option<&str>, name: &str) -> FunctionFact {
-        host::find_function(schema, name)
+        FUNCTIONS.with_borrow_mut(|memo| {
+            let found = |fact: &FunctionFact| !matches!(fact, FunctionFact::Unknown);
+            memo.get(schema, name, found, || host::find_function(schema, name))
+        })
     }
 
     #[inline]
     pub fn operator_fact(&self, name: &str) -> FunctionFact {
-        host::find_operator(name)
+        OPERATORS.with_borrow_mut(|memo| {
+            let found = |fact: &FunctionFact| !matches!(fact, FunctionFact::Unknown);
+            memo.get(None, name, found, || host::find_operator(name))
+        })
     }
 
     #[inline]
     pub fn relation_fact(&self, schema: Option<&str>, name: &str) -> RelationFact {
-        host::find_relation(schema, name)
+        RELATIONS.with_borrow_mut(|memo| {
+            let found = |fact: &RelationFact| !matches!(fact, RelationFact::Unknown);
+            memo.get(schema, name, found, || host::find_relation(schema, name))
+        })
     }
 
     #[inline]

@@ -33,5 +33,8 @@ pub fn unparsed(reason: &str) -> Verdict {
 
 /// The names in the form that a verdict has.
 pub fn displayed(names: Vec<Name>) -> Vec<String> {
+    if names.is_empty() {
+        return Vec::new();
+    }
     names.into_iter().map(Name::into_display).collect()
 }

@@ -35,6 +35,7 @@ use waypool_scan::TokenKind;
 
 use crate::answer::{answer, unparsed};
 use crate::config::Policy;
+use crate::split::Statements;
 use crate::statement::{Context, Place};
 use crate::words::{Cursor, Word};
 
@@ -71,10 +72,10 @@ impl Classify {
         let balanced = policy.allow_sql_comments() || policy.begins_as_read(text);
         let context = Context { policy, host, place: Place::Alone { balanced } };
         let cursor = Cursor::new(text, &self.words);
-        let verdict = match split::statements(&self.words).as_slice() {
-            [] => empty(balanced),
-            [one] => statement::classify(cursor.between(one.start, one.end), context),
-            several => {
+        let verdict = match split::statements(&self.words) {
+            Statements::None => empty(balanced),
+            Statements::One(one) => statement::classify(cursor.between(one.start, one.end), context),
+            Statements::Several(several) => {
                 let context = Context {
                     // The first character of the text is not that of each.
                     place: Place::Alone { balanced: true },

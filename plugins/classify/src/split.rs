@@ -7,11 +7,32 @@ use waypool_scan::TokenKind;
 use crate::keyword::Keyword;
 use crate::words::{Cursor, Word};
 
-/// The statements of a text, empty ones left out. A semicolon separates
-/// unless it stands in parentheses (CREATE RULE) or in the body of a function
-/// (BEGIN ATOMIC … END).
-pub fn statements(words: &[Word]) -> Vec<Range<usize>> {
-    let mut found = Vec::with_capacity(1);
+/// What a text holds; empty statements are left out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Statements {
+    None,
+    One(Range<usize>),
+    Several(Vec<Range<usize>>),
+}
+
+pub fn statements(words: &[Word]) -> Statements {
+    let first = words.iter().position(|word| word.kind == TokenKind::Semicolon);
+    // Almost every text: one statement, perhaps with its semicolon.
+    let one = match first {
+        None => words.len(),
+        Some(at) if at + 1 == words.len() => at,
+        Some(_) => return several(words),
+    };
+    match one {
+        0 => Statements::None,
+        end => Statements::One(0..end),
+    }
+}
+
+/// A semicolon separates unless it stands in parentheses (CREATE RULE) or in
+/// the body of a function (BEGIN ATOMIC … END).
+fn several(words: &[Word]) -> Statements {
+    let mut found = Vec::new();
     let mut start = 0;
     let mut parentheses = 0usize;
     let mut body = 0usize;
@@ -34,7 +55,11 @@ pub fn statements(words: &[Word]) -> Vec<Range<usize>> {
     }
     found.push(start..words.len());
     found.retain(|range| !range.is_empty());
-    found
+    match found.as_slice() {
+        [] => Statements::None,
+        [one] => Statements::One(one.clone()),
+        _ => Statements::Several(found),
+    }
 }
 
 /// Is this the head of CREATE [OR REPLACE] FUNCTION or PROCEDURE?
@@ -58,7 +83,11 @@ mod tests {
     fn count(text: &str) -> usize {
         let mut words = Vec::new();
         crate::words::cut(text, &mut words);
-        statements(&words).len()
+        match statements(&words) {
+            Statements::None => 0,
+            Statements::One(_) => 1,
+            Statements::Several(all) => all.len(),
+        }
     }
 
     #[test]

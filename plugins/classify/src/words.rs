@@ -34,10 +34,8 @@ impl Word {
 pub fn cut(text: &str, words: &mut Vec<Word>) -> bool {
     let mut ambiguous = false;
     words.clear();
-    for token in Tokens::new(text) {
-        if token.kind.is_trivia() {
-            continue;
-        }
+    let mut tokens = Tokens::new(text);
+    while let Some(token) = tokens.next_solid() {
         let bytes = text.as_bytes().get(token.start..token.end).unwrap_or_default();
         let mut keyword = Keyword::Other;
         match token.kind {

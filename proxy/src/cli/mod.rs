@@ -7,6 +7,7 @@ mod explain;
 mod import;
 mod plugin;
 mod run;
+mod watch;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;

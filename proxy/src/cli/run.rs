@@ -1,5 +1,6 @@
 //! `waypool run`: the proxy in the foreground.
 
+use super::watch::{self, Watch};
 use crate::config::Config;
 use crate::listen::Running;
 use crate::logging::{self, Logging};
@@ -8,15 +9,18 @@ use crate::proxy::Proxy;
 use anyhow::{Context, anyhow};
 use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
 pub fn run(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path).map_err(|errors| anyhow!("the configuration has mistakes\n{errors}"))?;
     let logging = logging::start(config.log_min_messages, config.log_format)?;
+    // Before the files are loaded: what changes from here on is seen.
+    let mut watch = Watch::new(&config);
     let proxy = Proxy::new(config)?;
     let running = Running::start(proxy)?;
     announce(&running.proxy.config());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(wait_for_signals(path, &running.proxy, &logging))?;
+    runtime.block_on(wait_for_signals(path, &running.proxy, &logging, &mut watch))?;
     tracing::info!("stopping");
     running.stop();
     Ok(())
@@ -35,15 +39,23 @@ fn announce(config: &Config) {
 }
 
 /// Returns when the proxy is to end.
-async fn wait_for_signals(path: &Path, proxy: &Proxy, logging: &Logging) -> anyhow::Result<()> {
+async fn wait_for_signals(
+    path: &Path,
+    proxy: &Proxy,
+    logging: &Logging,
+    watch: &mut Watch,
+) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut look = tokio::time::interval(watch::PERIOD);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = interrupt.recv() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
             _ = hangup.recv() => reload(path, proxy, logging),
+            _ = look.tick() => watch.look(proxy),
         }
     }
 }

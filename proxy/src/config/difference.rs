@@ -101,6 +101,9 @@ fn plugins(old: &Config, new: &Config) -> Vec<String> {
     if old.trusted_keys != new.trusted_keys {
         changes.push("plugins.trusted_keys".to_owned());
     }
+    if old.watch_files != new.watch_files {
+        changes.push("plugins.watch_files".to_owned());
+    }
     if old.push_directory != new.push_directory {
         changes.push("plugins.push_directory".to_owned());
     }

@@ -73,7 +73,7 @@ pub(super) const BACKEND: &[&str] =
     &["hostname", "port", "weight", "flag", "application_name", "sslmode", "sslrootcert", "max_connections"];
 
 /// What no plugin can be called.
-pub(super) const PLUGINS: &[&str] = &["trusted_keys", "push_directory"];
+pub(super) const PLUGINS: &[&str] = &["trusted_keys", "watch_files", "push_directory"];
 
 pub(super) const PLUGIN: &[&str] = &[
     "path",

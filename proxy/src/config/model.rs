@@ -291,6 +291,8 @@ pub struct Plugins {
     pub entries: Vec<Plugin>,
     /// If there are any, every plugin from a file must be signed by one of them.
     pub trusted_keys: Vec<PublicKey>,
+    /// Take a plugin's file over when it changes, without being told.
+    pub watch_files: bool,
     /// Where `waypool plugin push` puts files. Made when it is needed.
     pub push_directory: PathBuf,
 }

@@ -31,11 +31,12 @@ pub(super) fn plugins(top: &Section<'_>, source: &Path) -> Plugins {
     let default = || in_folder_of(source, PUSH_DIRECTORY);
     let Some(section) = top.table("plugins", Kind::Plugins) else {
         let entries = Plugins::OWN.map(own).to_vec();
-        return Plugins { entries, trusted_keys: Vec::new(), push_directory: default() };
+        return Plugins { entries, trusted_keys: Vec::new(), watch_files: true, push_directory: default() };
     };
     let plugins = Plugins {
         entries: entries(&section, source),
         trusted_keys: trusted_keys(&section),
+        watch_files: section.boolean("watch_files", true),
         push_directory: section.path("push_directory", PUSH_DIRECTORY, source).unwrap_or_else(default),
     };
     section.finish();
@@ -122,7 +123,9 @@ fn wrong_name(name: &str) -> Option<String> {
         ));
     }
     if keys::PLUGINS.contains(&name) {
-        return Some(format!("a plugin cannot be called {name}, which is a key of [plugins]: take another name"));
+        return Some(format!(
+            "a plugin cannot be called {name}, which is a key of [plugins]: take another name"
+        ));
     }
     None
 }

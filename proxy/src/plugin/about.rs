@@ -45,6 +45,11 @@ pub struct About<'a> {
 }
 
 impl<'a> About<'a> {
+    /// See [`FactSource::epoch`].
+    pub fn facts_epoch(&self) -> u64 {
+        self.facts.map_or(0, |facts| facts.epoch())
+    }
+
     /// A text to classify or rewrite.
     pub fn text(session: &'a SessionInfo, facts: &'a dyn FactSource) -> Self {
         About { session, facts: Some(facts), verdict: None, words: None }

@@ -388,20 +388,32 @@ pub struct Decision {
     pub tell_end: bool,
 }
 
-/// What one balancer of the chain says of a statement.
-#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+/// What one balancer of the chain says of a statement, without text: its
+/// `why-not` has that.
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq)]
 #[component(variant)]
-pub enum Routing {
-    /// The next one is asked.
+pub(in crate::plugin) enum RoutingAnswer {
     #[component(name = "pass")]
     Pass,
     #[component(name = "to")]
     To(Decision),
-    /// Ask again in so many milliseconds.
     #[component(name = "wait")]
     Wait(u32),
-    /// Answer with an error.
     #[component(name = "refuse")]
+    Refuse,
+    #[component(name = "fail")]
+    Fail,
+}
+
+/// What one balancer of the chain says of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Routing {
+    /// The next one is asked.
+    Pass,
+    To(Decision),
+    /// Ask again in so many milliseconds.
+    Wait(u32),
+    /// Answer with an error.
     Refuse(Refusal),
 }
 

@@ -10,6 +10,7 @@ use super::store::Store;
 
 /// A plugin names its counters itself: this many are kept.
 const MAX_OWN_COUNTERS: usize = 100;
+const MAX_NAME_BYTES: usize = 200;
 const MAX_LINES_A_SECOND: u64 = 100;
 
 /// Calls made by one worker thread: its own cache line, so that counting the
@@ -117,7 +118,7 @@ impl Counters {
 
     fn change_own(&self, name: String, change: impl FnOnce(Option<Own>) -> Own) {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if own.len() >= MAX_OWN_COUNTERS && !own.contains_key(&name) {
+        if own.len() >= MAX_OWN_COUNTERS && !own.contains_key(&name) || name.len() > MAX_NAME_BYTES {
             return;
         }
         let changed = change(own.get(&name).copied());

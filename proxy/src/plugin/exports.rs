@@ -4,8 +4,8 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Func, Instan
 use wasmtime::{AsContextMut, Store};
 
 use super::contract::{
-    Admission, Description, Effects, Kind, Newcomer, Node, NodeRole, Observation, Opinion, Plan, Routing,
-    Servers, SessionInfo, SessionPlan, SessionState, Statement, Transaction, VERSION, Verdict,
+    Admission, Description, Effects, Kind, Newcomer, Node, NodeRole, Observation, Opinion, Plan, Refusal,
+    Routing, RoutingAnswer,    Servers, SessionInfo, SessionPlan, SessionState, Statement, Transaction, VERSION, Verdict,
 };
 use super::guest::Guest;
 use super::source::{Role, Roles};
@@ -34,15 +34,16 @@ struct Balancer {
     topology: Func,
     plan_session: Func,
     /// Called for every statement.
-    route: TypedFunc<RouteParams, (Answer<Routing>,)>,
+    route: TypedFunc<RouteParams, (RoutingAnswer,)>,
+    why_not: TypedFunc<(), (Refusal,)>,
     ended: TypedFunc<(bool,), ()>,
     explain: TypedFunc<(), (String,)>,
 }
 
 /// The error is the plugin's own.
 type Answer<T> = Result<T, String>;
-type Text<'t> = (&'t str,);
-type RefineParams<'t> = (&'t str, &'t Verdict);
+type Text<'t> = (&'t str, u64);
+type RefineParams<'t> = (&'t str, &'t Verdict, u64);
 type SessionParams<'t> = (&'t SessionInfo, u64);
 type RouteParams = (Kind, Servers, Effects, Transaction, u32, u32, u32, u32, u64);
 
@@ -71,7 +72,7 @@ impl Exports {
     pub fn bind(store: &mut Store<Guest>, instance: &Instance, roles: Roles) -> wasmtime::Result<Self> {
         let mut find = Finder { store, instance };
         let lifecycle = find.interface("lifecycle")?;
-        let init = find.function::<Text<'_>, (Answer<()>,)>(&lifecycle, "init")?;
+        let init = find.function::<(&str,), (Answer<()>,)>(&lifecycle, "init")?;
         let describe = find.function(&lifecycle, "describe")?;
         let self_test = find.function(&lifecycle, "self-test")?;
         let mut exports = Exports {
@@ -115,6 +116,7 @@ impl Exports {
                     topology: *topology.func(),
                     plan_session: *plan.func(),
                     route: find.function(own, "route")?,
+                    why_not: find.function(own, "why-not")?,
                     ended: find.function(own, "ended")?,
                     explain: find.function(own, "explain")?,
                 });
@@ -135,7 +137,7 @@ impl Exports {
 
     /// The error is for the operator.
     pub fn init(&self, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<Answer<()>> {
-        let init = typed!(self.init, Text<'_>, (Answer<()>,));
+        let init = typed!(self.init, (&str,), (Answer<()>,));
         Ok(init.call(store, (config,))?.0)
     }
 
@@ -151,11 +153,11 @@ impl Exports {
     /// Calls each function once with something harmless.
     pub fn probe(&self, store: &mut Store<Guest>) -> wasmtime::Result<()> {
         if self.classifier.is_some() {
-            self.classify(&mut *store, "SELECT 1")?;
-            self.refine(&mut *store, "SELECT 1", &Verdict::conservative("probe"))?;
+            self.classify(&mut *store, "SELECT 1", 0)?;
+            self.refine(&mut *store, "SELECT 1", &Verdict::conservative("probe"), 0)?;
         }
         if self.rewrite.is_some() {
-            self.rewrite(&mut *store, "SELECT 1")?;
+            self.rewrite(&mut *store, "SELECT 1", 0)?;
         }
         if self.balancer.is_some() {
             self.probe_balancer(store)?;
@@ -175,12 +177,13 @@ impl Exports {
         &self,
         store: impl AsContextMut<Data = Guest>,
         text: &str,
+        facts: u64,
     ) -> wasmtime::Result<Opinion> {
         let Some(classifier) = &self.classifier else {
             return absent(Role::Classifier);
         };
         let classify = typed!(classifier.classify, Text<'_>, (Answer<Opinion>,));
-        said(classify.call(store, (text,))?.0)
+        said(classify.call(store, (text, facts))?.0)
     }
 
     pub fn refine(
@@ -188,21 +191,27 @@ impl Exports {
         store: impl AsContextMut<Data = Guest>,
         text: &str,
         verdict: &Verdict,
+        facts: u64,
     ) -> wasmtime::Result<Verdict> {
         let Some(classifier) = &self.classifier else {
             return absent(Role::Classifier);
         };
         let refine = typed!(classifier.refine, RefineParams<'_>, (Answer<Verdict>,));
-        said(refine.call(store, (text, verdict))?.0)
+        said(refine.call(store, (text, verdict, facts))?.0)
     }
 
     // === rewriter ===
 
-    pub fn rewrite(&self, store: impl AsContextMut<Data = Guest>, text: &str) -> wasmtime::Result<Plan> {
+    pub fn rewrite(
+        &self,
+        store: impl AsContextMut<Data = Guest>,
+        text: &str,
+        facts: u64,
+    ) -> wasmtime::Result<Plan> {
         let Some(rewrite) = self.rewrite else {
             return absent(Role::Rewriter);
         };
-        let plan = said(typed!(rewrite, Text<'_>, (Answer<Plan>,)).call(store, (text,))?.0)?;
+        let plan = said(typed!(rewrite, Text<'_>, (Answer<Plan>,)).call(store, (text, facts))?.0)?;
         plan.check(text).or_else(malformed)?;
         Ok(plan)
     }
@@ -232,7 +241,7 @@ impl Exports {
     #[inline]
     pub fn route(
         &self,
-        store: impl AsContextMut<Data = Guest>,
+        mut store: impl AsContextMut<Data = Guest>,
         statement: Statement,
         state: SessionState,
     ) -> wasmtime::Result<Routing> {
@@ -251,11 +260,17 @@ impl Exports {
             state.waited_millis,
             state.random,
         );
-        let routing = said(balancer.route.call(store, params)?.0)?;
-        if let Routing::Refuse(refusal) = &routing {
-            refusal.check().or_else(malformed)?;
-        }
-        Ok(routing)
+        Ok(match balancer.route.call(&mut store, params)?.0 {
+            RoutingAnswer::To(decision) => Routing::To(decision),
+            RoutingAnswer::Pass => Routing::Pass,
+            RoutingAnswer::Wait(millis) => Routing::Wait(millis),
+            RoutingAnswer::Refuse => {
+                let refusal = balancer.why_not.call(&mut store, ())?.0;
+                refusal.check().or_else(malformed)?;
+                Routing::Refuse(refusal)
+            }
+            RoutingAnswer::Fail => return said(Err(balancer.why_not.call(&mut store, ())?.0.message)),
+        })
     }
 
     pub fn ended(&self, store: impl AsContextMut<Data = Guest>, success: bool) -> wasmtime::Result<()> {

@@ -6,6 +6,10 @@ use super::contract::{FunctionFact, RelationFact};
 /// what it does not know is `Unknown`, and comes back to the caller as a
 /// [`FactKey`] to look up before asking again.
 pub trait FactSource {
+    /// As long as this is the same, facts that were found or missing stay so:
+    /// plugins keep them. Numbers of two sources are never the same.
+    fn epoch(&self) -> u64;
+
     /// The most volatile of the functions of this name; without a schema, in
     /// any schema.
     fn function_fact(&self, schema: Option<&str>, name: &str) -> FunctionFact;
@@ -23,6 +27,10 @@ pub trait FactSource {
 pub struct NoFacts;
 
 impl FactSource for NoFacts {
+    fn epoch(&self) -> u64 {
+        0
+    }
+
     fn function_fact(&self, _schema: Option<&str>, _name: &str) -> FunctionFact {
         FunctionFact::Unknown
     }

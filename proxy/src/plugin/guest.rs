@@ -17,6 +17,10 @@ use super::generation::Plugin;
 /// Longer log lines of a plugin are cut.
 const MAX_LOG_BYTES: usize = 8 * 1024;
 
+/// A statement that needs more facts than this is asked about again and again,
+/// until all are known.
+const MAX_MISSING: usize = 1000;
+
 /// Far more than the tables of functions that compilers make.
 const MAX_TABLE_ELEMENTS: usize = 50_000;
 
@@ -51,8 +55,17 @@ impl Guest {
         self.about()?.facts
     }
 
+    /// Nothing is left of the call before.
+    #[inline]
+    pub fn begin_call(&mut self) {
+        self.memory.refused = false;
+        self.missing.clear();
+        self.asked_time = false;
+        self.last_words = None;
+    }
+
     fn note_missing(&mut self, key: FactKey) {
-        if !self.missing.contains(&key) {
+        if self.missing.len() < MAX_MISSING && !self.missing.contains(&key) {
             self.missing.push(key);
         }
     }

@@ -24,7 +24,7 @@ use super::recent::Recent;
 use super::shadow::Shadow;
 use super::source::{PluginSource, Roles};
 use super::ticker;
-use crate::config::Plugins;
+use crate::config::{OnError, Plugins};
 
 /// Failures in a row after which a new plugin is taken out of use again.
 const MAX_FAILURES_IN_A_ROW: u32 = 5;
@@ -186,18 +186,7 @@ impl PluginHost {
 
     /// Takes a plugin out of its chains, until [`PluginHost::enable`].
     pub fn disable(&self, name: &str, by: &By) -> Result<u64, PluginError> {
-        let mut changes = self.lock();
-        let current = self.current.load_full();
-        let place = current.place(name).ok_or_else(|| PluginError::NoSuchPlugin(name.to_owned()))?;
-        let mut members = current.members.clone();
-        let plugin = members.remove(place).plugin;
-        let next = Generation::new(current.number + 1, members).map_err(|error| match error {
-            PluginError::Missing(role) => PluginError::Indispensable { name: name.to_owned(), role },
-            other => other,
-        })?;
-        changes.note(next.number, &plugin, Action::Disable, by);
-        changes.disabled.insert(Arc::clone(&plugin.name), plugin);
-        Ok(self.publish(next))
+        self.take_out(&mut self.lock(), name, Action::Disable, by)
     }
 
     /// Puts a disabled plugin back into its place.
@@ -283,15 +272,18 @@ impl PluginHost {
                 (None, None) => {}
             }
         }
-        let mut next = Generation::new(number, members)?;
         // Plugins that were pushed and are in no configuration stay too.
+        let was_configured = |name: &str| before.iter().any(|(old, _)| old.name() == name);
         for member in &current.members {
-            let name = &*member.plugin.name;
-            let was_configured = before.iter().any(|(old, _)| old.name() == name);
-            if next.place(name).is_none() && !was_configured {
-                next.members.insert(first_own(&next.members), member.clone());
+            let name = &member.plugin.name;
+            let stays = members.iter().any(|other: &Member| other.plugin.name == *name);
+            if !stays && !was_configured(name) {
+                members.insert(first_own(&members), member.clone());
             }
         }
+        let next = Generation::new(number, members)?;
+        let stays = |name: &str| configured.iter().any(|(new, _)| new.name() == name);
+        changes.disabled.retain(|name, _| stays(name) || !was_configured(name));
         changes.configured = configured;
         for plugin in fresh.values() {
             if let Some(member) = current.get(&plugin.name) {
@@ -350,12 +342,16 @@ impl PluginHost {
         if !current.get(&plugin.name).is_some_and(|used| Arc::ptr_eq(&used.plugin, plugin)) {
             return;
         }
-        let Some(earlier) = changes.earlier.remove(&plugin.name) else {
+        let earlier = changes.earlier.remove(&plugin.name);
+        if earlier.is_none() && !changes.may_do_without(plugin) {
             return;
-        };
+        }
         let by = By::new("waypool", format!("it failed {in_a_row} times in a row"));
-        tracing::error!(target: "waypool::plugin", plugin = %plugin.name, "going back to the version before: {}", by.why);
-        let put = self.put(&mut changes, earlier, Action::GiveUp, &by);
+        tracing::error!(target: "waypool::plugin", plugin = %plugin.name, "going back to what was before: {}", by.why);
+        let put = match earlier {
+            Some(earlier) => self.put(&mut changes, earlier, Action::GiveUp, &by),
+            None => self.take_out(&mut changes, &plugin.name, Action::GiveUp, &by),
+        };
         // Nothing is kept to go back to: that would be the failing one.
         changes.earlier.remove(&plugin.name);
         if let Err(error) = put {
@@ -388,6 +384,25 @@ impl PluginHost {
         }
         changes.note(number, &plugin, action, by);
         plugin.begin_probation();
+        Ok(self.publish(next))
+    }
+
+    fn take_out(
+        &self,
+        changes: &mut Changes,
+        name: &str,
+        action: Action,
+        by: &By,
+    ) -> Result<u64, PluginError> {
+        let mut next = self.next();
+        let place = next.place(name).ok_or_else(|| PluginError::NoSuchPlugin(name.to_owned()))?;
+        let plugin = next.members.remove(place).plugin;
+        let next = Generation::new(next.number, next.members).map_err(|error| match error {
+            PluginError::Missing(role) => PluginError::Indispensable { name: name.to_owned(), role },
+            other => other,
+        })?;
+        changes.note(next.number, &plugin, action, by);
+        changes.disabled.insert(Arc::clone(&plugin.name), plugin);
         Ok(self.publish(next))
     }
 
@@ -447,6 +462,14 @@ impl Changes {
         };
         let later = |member: &Member| rank(&member.plugin.name).is_some_and(|rank| rank > own);
         members.iter().position(later).unwrap_or(members.len())
+    }
+
+    /// It was swapped in where there had been none before, and statements need
+    /// not wait for it.
+    fn may_do_without(&self, plugin: &Plugin) -> bool {
+        let last = self.history.iter().rev().find(|change| change.plugin == plugin.name);
+        let is_new = last.is_some_and(|change| change.action == Action::Swap);
+        is_new && plugin.source.entry.on_error == OnError::Primary
     }
 
     fn info(&self, plugin: &Plugin, state: State) -> PluginInfo {

@@ -95,7 +95,7 @@ impl Instance {
         call: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
         let guest = self.store.data_mut();
-        guest.memory.refused = false;
+        guest.begin_call();
         let ticks = guest.plugin.deadline_ticks;
         self.store.set_epoch_deadline(ticks);
         let exports = &self.exports;
@@ -109,10 +109,6 @@ impl Instance {
         about: &About<'_>,
         call: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<(R, Asked), CallError> {
-        let guest = self.store.data_mut();
-        guest.missing.clear();
-        guest.asked_time = false;
-        guest.last_words = None;
         let answer = self.call(about, call)?;
         let guest = self.store.data_mut();
         Ok((answer, Asked { missing: std::mem::take(&mut guest.missing), time: guest.asked_time }))

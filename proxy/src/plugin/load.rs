@@ -92,10 +92,10 @@ impl Loader<'_> {
             let about = About { words: Some(&words), ..About::text(&nobody, &NoFacts) };
             let tried = instance.call(&about, |exports, store| {
                 if plugin.roles.contains(Role::Classifier) {
-                    exports.classify(&mut *store, &text)?;
+                    exports.classify(&mut *store, &text, 0)?;
                 }
                 if plugin.roles.contains(Role::Rewriter) {
-                    exports.rewrite(store, &text)?;
+                    exports.rewrite(store, &text, 0)?;
                 }
                 Ok(())
             });

@@ -85,6 +85,7 @@ impl PluginWorker {
     #[cold]
     fn adopt(&mut self) {
         let next = Instances::new(Arc::clone(&self.host), self.host.current(), Some(&self.current));
+        self.current.rest(&next);
         self.current = Rc::new(next);
     }
 }
@@ -120,6 +121,20 @@ impl Instances {
                 .map(|shadow| (Arc::clone(shadow), RefCell::new(Slot::new(&shadow.plugin)))),
         });
         Instances { slots: slots.collect(), host, generation }
+    }
+
+    /// Idle sessions may keep a generation for days: they must not keep the
+    /// instances too, of which there is room for so many. Whoever still asks
+    /// them gets fresh ones.
+    fn rest(&self, next: &Instances) {
+        for slots in &self.slots {
+            if !next.slots.iter().any(|kept| Rc::ptr_eq(&kept.live, &slots.live)) {
+                slots.live.borrow_mut().instance = None;
+            }
+            if let Some((_, shadow)) = &slots.shadow {
+                shadow.borrow_mut().instance = None;
+            }
+        }
     }
 
     /// The number of the generation.
@@ -190,12 +205,13 @@ impl Instances {
         about: &About<'_>,
     ) -> Result<Considered<Verdict>, CallError> {
         let mut asked = Asked::default();
+        let facts = about.facts_epoch();
         let mut depends = Depends::Shape;
         let mut refining = Vec::new();
         let mut verdict = None;
         for &place in &chain.classifiers {
             let opinion = self.ask(place, about, &mut asked, "classify", text, |exports, store| {
-                exports.classify(store, text)
+                exports.classify(store, text, facts)
             })?;
             match opinion {
                 Opinion::Pass(so_far) => depends = depends.max(so_far),
@@ -210,7 +226,7 @@ impl Instances {
         for place in refining.into_iter().rev() {
             depends = depends.max(verdict.depends);
             verdict = self.ask(place, about, &mut asked, "refine", text, |exports, store| {
-                exports.refine(store, text, &verdict)
+                exports.refine(store, text, &verdict, facts)
             })?;
         }
         let moment = if asked.time { Depends::Moment } else { Depends::Shape };
@@ -228,12 +244,13 @@ impl Instances {
         mut edit: impl FnMut(Plan) -> Result<Option<String>, String>,
     ) -> Result<Considered<()>, CallError> {
         let mut asked = Asked::default();
+        let facts = about.facts_epoch();
         let mut depends = Depends::Shape;
         let mut edited: Option<String> = None;
         for &place in &chain.rewriters {
             let text = edited.as_deref().unwrap_or(text);
             let plan = self.ask(place, about, &mut asked, "rewrite", text, |exports, store| {
-                exports.rewrite(store, text)
+                exports.rewrite(store, text, facts)
             })?;
             if let Plan::Keep(so_far) = plan {
                 depends = depends.max(so_far);
@@ -321,9 +338,9 @@ impl Instances {
             });
             format!("{:?}{}", statement.kind, lists.unwrap_or_default())
         };
-        self.shadow(place, &about, "route", described, live, |slot| {
+        self.shadow(place, "route", described, live, |slot| {
             slot.tell(topology, &about)?;
-            slot.call(&about, |exports, store| exports.route(store, statement, state))
+            slot.call(&about, |exports, store| exports.route(store, statement, state)).map(Some)
         });
     }
 
@@ -433,7 +450,7 @@ impl Instances {
         text: &str,
         call: impl Fn(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
-        let (answer, more) = {
+        let (answer, mut more) = {
             let slot = &mut *self.slots[place].live.borrow_mut();
             let answer = slot.run(|instance| instance.ask(about, &call));
             answer.inspect_err(|error| self.host.note_failure(&slot.plugin, error))?
@@ -441,7 +458,14 @@ impl Instances {
         asked.time |= more.time;
         // Before the facts are known both answer carefully.
         if more.missing.is_empty() && self.slots[place].shadow.is_some() {
-            self.shadow(place, about, name, || text.to_owned(), &answer, |slot| slot.call(about, &call));
+            let missing = &mut more.missing;
+            self.shadow(place, name, || text.to_owned(), &answer, |slot| {
+                let (answer, more) = slot.run(|instance| instance.ask(about, &call))?;
+                // Its answer is only a careful one, too.
+                let known = more.missing.is_empty();
+                missing.extend(more.missing);
+                Ok(known.then_some(answer))
+            });
         }
         asked.missing.extend(more.missing);
         Ok(answer)
@@ -451,11 +475,10 @@ impl Instances {
     fn shadow<R: Answer>(
         &self,
         place: usize,
-        _about: &About<'_>,
         name: &'static str,
         statement: impl FnOnce() -> String,
         live: &R,
-        call: impl FnOnce(&mut Slot) -> Result<R, CallError>,
+        call: impl FnOnce(&mut Slot) -> Result<Option<R>, CallError>,
     ) {
         let Some((shadow, slot)) = &self.slots[place].shadow else {
             return;
@@ -464,7 +487,9 @@ impl Instances {
             return;
         }
         match call(&mut slot.borrow_mut()) {
-            Ok(answer) => shadow.note(name, statement, live, &answer),
+            Ok(Some(answer)) => shadow.note(name, statement, live, &answer),
+            // There is nothing to compare yet.
+            Ok(None) => {}
             Err(_) => shadow.note_failure(),
         }
     }

@@ -57,6 +57,12 @@ struct Looking {
     failed: Option<Instant>,
 }
 
+/// No two epochs are the same, of whatever database. Zero is nobody's.
+fn next_epoch() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::AcqRel) + 1
+}
+
 impl Facts {
     pub fn new(lookup: Arc<Lookup>, database: Arc<str>) -> Self {
         Facts {
@@ -65,7 +71,7 @@ impl Facts {
             known: Mutex::default(),
             born: Instant::now(),
             forgotten: AtomicU64::new(0),
-            epoch: AtomicU64::new(0),
+            epoch: AtomicU64::new(next_epoch()),
             looking: tokio::sync::Mutex::default(),
         }
     }
@@ -86,7 +92,7 @@ impl Facts {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.clear();
         self.forgotten.store(self.born.elapsed().as_secs(), Ordering::Relaxed);
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.epoch.store(next_epoch(), Ordering::Release);
     }
 
     fn get(&self, key: FactRef) -> Option<Fact> {
@@ -214,6 +220,10 @@ impl Facts {
 }
 
 impl FactSource for Facts {
+    fn epoch(&self) -> u64 {
+        Facts::epoch(self)
+    }
+
     fn function_fact(&self, schema: Option<&str>, name: &str) -> FunctionFact {
         match self.get(FactRef::Function { schema, name }) {
             Some(Fact::Function(fact)) => fact,

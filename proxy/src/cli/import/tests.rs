@@ -92,7 +92,7 @@ fn streaming() {
     assert_eq!(rules, ["local all all trust", "host all all 0.0.0.0/0 scram-sha-256"]);
     assert_eq!(config.auth_file, Some(folder.path("pool_passwd")));
     assert!(config.users.is_empty());
-    assert_eq!(config.plugins.balance.config, json!({ "load_balance_mode": true }));
+    assert_eq!(config.plugins.get("balance").unwrap().config, json!({ "load_balance_mode": true }));
     let [first, _, third] = &config.backends[..] else { panic!("{text}") };
     assert_eq!(first.application_name.as_deref(), Some("server1"));
     assert_eq!(third.hostname, Host::Tcp("server3".to_owned()));
@@ -135,7 +135,7 @@ fn balancing() {
     assert_eq!(config.backends.len(), 2);
     assert_eq!(config.backends[0].flag, BackendFlag { allow_to_failover: false, always_primary: true });
     assert_eq!(
-        config.plugins.classify.config,
+        config.plugins.get("classify").unwrap().config,
         json!({
             "allow_sql_comments": true,
             "ignore_leading_white_space": false,
@@ -146,7 +146,7 @@ fn balancing() {
         })
     );
     assert_eq!(
-        config.plugins.balance.config,
+        config.plugins.get("balance").unwrap().config,
         json!({
             "load_balance_mode": false,
             "statement_level_load_balance": true,
@@ -200,7 +200,7 @@ fn debian() {
     assert_eq!(config.connection_life_time, Some(secs(90)));
     assert_eq!(config.backends[0].hostname, Host::Unix("/var/run/postgresql".into()));
     assert_eq!(config.backends[1].hostname, Host::Unix("/tmp".into()));
-    assert_eq!(config.plugins.classify.config, json!({ "check_temp_table": "none" }));
+    assert_eq!(config.plugins.get("classify").unwrap().config, json!({ "check_temp_table": "none" }));
     let ssl = config.ssl.unwrap();
     assert_eq!((ssl.cert, ssl.key), (folder.path("server.crt"), PathBuf::from("/proc/version")));
     let changed = report.lines(Group::Changed).join("\n");
@@ -219,7 +219,11 @@ fn all_spellings_of_check_temp_table() {
         ("0", "none"),
     ] {
         let (config, _, _) = Folder::new(&format!("{SERVERS}check_temp_table = {written}\n")).import();
-        assert_eq!(config.plugins.classify.config, json!({ "check_temp_table": meant }), "{written}");
+        assert_eq!(
+            config.plugins.get("classify").unwrap().config,
+            json!({ "check_temp_table": meant }),
+            "{written}"
+        );
     }
 }
 

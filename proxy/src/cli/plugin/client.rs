@@ -183,7 +183,7 @@ impl Client {
         let request = request.header(HOST, host).body(Full::new(message.body))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let place = &self.place;
-        let answered = runtime.block_on(timeout(PATIENCE, self.connect_and_send(request)));
+        let answered = runtime.block_on(async { timeout(PATIENCE, self.connect_and_send(request)).await });
         let (status, body) = answered.map_err(|_| anyhow!("{place} does not answer"))??;
         if status.is_success() {
             return serde_json::from_slice(&body).with_context(|| {

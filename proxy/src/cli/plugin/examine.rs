@@ -10,7 +10,7 @@ use wasmtime::component::Component;
 use waypool_plugin_engine::componentize;
 
 use crate::config::{Config, Plugin};
-use crate::plugin::{Options, Origin, PluginHost, PluginSource, is_granted};
+use crate::plugin::{Options, Origin, PluginHost, PluginSource, Role, is_granted};
 use crate::proxy;
 
 /// A server that is never connected to.
@@ -71,12 +71,19 @@ fn look(wasm: &[u8], examined: &mut Examined) -> anyhow::Result<()> {
     let interfaces = component.component_type();
     let imports = interfaces.imports(&engine).map(|(name, _)| name.to_owned());
     examined.imports = imports.map(|name| Import { granted: is_granted(&name), name }).collect();
-    let exports = interfaces.exports(&engine).filter_map(|(name, _)| name.strip_prefix("waypool:plugin/"));
-    let mut versions: Vec<String> =
-        exports.filter_map(|name| Some(name.split_once('@')?.1.to_owned())).collect();
-    versions.sort();
-    versions.dedup();
-    examined.contract = versions;
+    for (name, _) in interfaces.exports(&engine) {
+        let Some((interface, version)) =
+            name.strip_prefix("waypool:plugin/").and_then(|name| name.split_once('@'))
+        else {
+            continue;
+        };
+        if Role::ALL.iter().any(|role| role.to_string() == interface) {
+            examined.roles.push(interface.to_owned());
+        }
+        if !examined.contract.iter().any(|known| known == version) {
+            examined.contract.push(version.to_owned());
+        }
+    }
     Ok(())
 }
 
@@ -95,7 +102,9 @@ fn ask(file: &Path, examined: &mut Examined) -> anyhow::Result<()> {
 
 /// An entry with the defaults, for this file.
 pub fn source(file: &Path, config: &Config) -> anyhow::Result<PluginSource> {
-    let entry = Plugin::named("examined").map_err(|wrong| anyhow!("{wrong}"))?;
+    let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+    let entry =
+        Plugin::named(name).or_else(|_| Plugin::named("plugin")).map_err(|wrong| anyhow!("{wrong}"))?;
     let rules = Arc::new(config.plugins.clone());
     Ok(PluginSource { entry, origin: Origin::File(file.to_owned()), rules })
 }

@@ -65,7 +65,7 @@ pub fn new(options: &Options) -> anyhow::Result<()> {
     tidy(folder);
     let roles: Vec<&str> = roles.iter().map(|role| role.name()).collect();
     println!(
-        "{path} is a {} that works. The rule is in {path}/src/lib.rs. Next:\n  \
+        "Made {path} ({}), with a rule in {path}/src/lib.rs that works and is yours to change. Next:\n  \
          cd {path}\n  waypool plugin test\n  waypool plugin build",
         roles.join(", ")
     );

@@ -1,33 +1,72 @@
-//! Plugins change under load, and change back by themselves.
+//! Plugins change under load.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use super::*;
 
-fn marked(mark: u64) -> PluginSource {
-    hostile(Role::Classifier, &format!(r#"{{"mark":{mark}}}"#))
-}
-
 #[test]
 fn a_swap_reaches_workers_at_their_next_call() {
-    let mut worker = worker();
-    assert_eq!(reason(&mut worker), "mark 1 call 1");
-    let host = Arc::clone(worker.host());
-    assert_eq!(host.swap(&marked(2), "test").unwrap(), 2);
-    assert_eq!(reason(&mut worker), "mark 2 call 1");
-    assert_eq!(host.generation_of(Role::Classifier), 2);
-    assert_eq!(host.generation_of(Role::Balancer), 1);
-    assert_eq!(worker.classify("harmless", "db", &NoFacts).unwrap().generation, 2);
+    let mut asker = asker();
+    assert_eq!(asker.reason(), "mark 1 call 1");
+    let host = Arc::clone(asker.host());
+    let (roles, sha256) = host.candidate(marked(2)).unwrap();
+    assert!(roles.contains(Role::Gate));
+    let waiting = info(&host, "hostile").unwrap();
+    assert_eq!((waiting.candidate.as_ref(), waiting.state), (Some(&sha256), State::Active(1)));
+    assert_eq!(asker.reason(), "mark 1 call 2", "it only waits");
+
+    assert_eq!(host.swap("hostile", &by()).unwrap(), 2);
+    assert_eq!(asker.reason(), "mark 2 call 1");
+    assert_eq!((host.generation(), asker.plugins().0.number()), (2, 2));
+    let now = info(&host, "hostile").unwrap();
+    assert_eq!((now.candidate, now.state, now.earlier), (None, State::Active(2), Some(sha256)));
+    assert!(matches!(host.swap("hostile", &by()), Err(PluginError::NoCandidate(_))));
 }
 
 #[test]
-fn a_swap_leaves_the_other_roles_instances_alone() {
-    let mut worker = worker();
-    reason(&mut worker);
-    let host = Arc::clone(worker.host());
-    host.swap(&hostile(Role::Balancer, "{}"), "test").unwrap();
-    assert_eq!(reason(&mut worker), "mark 1 call 2");
+fn a_session_that_keeps_its_generation_is_answered_by_it() {
+    let mut asker = asker();
+    let host = Arc::clone(asker.host());
+    let (plugins, chain) = asker.plugins();
+    swap(&host, marked(2));
+    assert_eq!(asker.reason(), "mark 2 call 1");
+    let about = About::text(&asker.who, &NoFacts);
+    let kept = plugins.classify(&chain, "harmless", &about).unwrap().answer.reason;
+    assert_eq!(kept, "mark 1 call 1");
+}
+
+#[test]
+fn a_swap_leaves_the_other_plugins_instances_alone() {
+    let host = host_of(vec![named("one", r#"{"mark":1}"#), named("two", "{}")]);
+    let mut asker = Asker::new(&host);
+    asker.reason();
+    swap(&host, named("two", r#"{"mark":2}"#));
+    assert_eq!(asker.reason(), "mark 1 call 2");
+    assert_eq!(info(&host, "one").unwrap().state, State::Active(1));
+    assert_eq!(info(&host, "two").unwrap().state, State::Active(2));
+}
+
+#[test]
+fn a_balancers_place_is_found_again_unless_it_was_swapped() {
+    let host = host_of(vec![named("one", "{}"), named("two", "{}")]);
+    let mut asker = Asker::new(&host);
+    let (before, chain) = asker.plugins();
+    assert_eq!(chain.balancers(), [0, 1]);
+    swap(&host, named("three", "{}"));
+    swap(&host, named("one", r#"{"mark":2}"#));
+    let (after, now) = asker.plugins();
+    assert_eq!(after.same_balancer(&now, &before, 0), None, "another version has other memories");
+    assert_eq!(after.same_balancer(&now, &before, 1), Some(1));
+}
+
+#[test]
+fn a_new_name_stands_before_waypools_own() {
+    let host = host_of(before_own([]));
+    let mut asker = Asker::new(&host);
+    swap(&host, named("late", r#"{"mark":3}"#));
+    assert_eq!(names(&host), ["late", "classify", "balance", "rewrite"]);
+    assert_eq!(asker.reason(), "mark 3 call 1");
 }
 
 /// Each answer is of one generation, whole, and never of an older one than the
@@ -40,21 +79,23 @@ fn swaps_under_load_lose_nothing() {
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                let mut worker = PluginWorker::new(Arc::clone(&host));
+                let mut asker = Asker::new(&host);
                 let mut newest = 0;
                 while !over.load(Ordering::Relaxed) {
-                    let classified = worker.classify("harmless", "db", &NoFacts).unwrap();
-                    let mark = format!("mark {} ", classified.generation);
-                    assert!(classified.verdict.reason.starts_with(&mark));
-                    assert!(classified.generation >= newest);
-                    newest = classified.generation;
+                    let (plugins, chain) = asker.plugins();
+                    let about = About::text(&asker.who, &NoFacts);
+                    let answer = plugins.classify(&chain, "harmless", &about).unwrap().answer;
+                    let mark = format!("mark {} ", plugins.number());
+                    assert!(answer.reason.starts_with(&mark), "{mark}: {}", answer.reason);
+                    assert!(plugins.number() >= newest);
+                    newest = plugins.number();
                     answers.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
         for generation in 2..30 {
             let seen = answers.load(Ordering::Relaxed);
-            assert_eq!(host.swap(&marked(generation), "test").unwrap(), generation);
+            assert_eq!(swap(&host, marked(generation)), generation);
             while answers.load(Ordering::Relaxed) < seen + 20 {
                 thread::yield_now();
             }
@@ -63,111 +104,82 @@ fn swaps_under_load_lose_nothing() {
     });
 }
 
+/// Sessions may be idle for days, and keep their generation until they ask again.
 #[test]
-fn a_new_plugin_that_keeps_failing_is_taken_back() {
-    let mut worker = worker();
-    let host = Arc::clone(worker.host());
-    let bad = hostile(Role::Classifier, r#"{"mark":2,"trap_after_probe":true}"#);
-    host.swap(&bad, "test").unwrap();
-    for _ in 0..5 {
-        worker.classify("harmless", "db", &NoFacts).unwrap_err();
+fn idle_sessions_of_old_generations_keep_no_instances() {
+    let host = PluginHost::new(vec![marked(1)], Options { workers: 1, ..options() }).unwrap();
+    let mut asker = Asker::new(&host);
+    let mut idle = Vec::new();
+    for mark in 1..100 {
+        assert_eq!(asker.reason(), format!("mark {mark} call 1"));
+        idle.push(asker.plugins());
+        swap(&host, marked(mark + 1));
     }
-    assert_eq!(reason(&mut worker), "mark 1 call 1");
-    assert_eq!(host.generation(), 3);
-    let last = host.history().pop().unwrap();
-    assert_eq!((last.generation, last.role), (3, Role::Classifier));
-    assert!(last.why.contains("failed 5 times in a row"), "{}", last.why);
-    // The failing one is not kept to go back to.
-    assert!(matches!(host.rollback(Role::Classifier, "test"), Err(PluginError::NothingEarlier(_))));
-}
-
-#[test]
-fn a_success_in_between_starts_the_count_anew() {
-    let mut worker = worker();
-    let host = Arc::clone(worker.host());
-    host.swap(&marked(2), "test").unwrap();
-    for _ in 0..3 {
-        for _ in 0..4 {
-            worker.classify("trap", "db", &NoFacts).unwrap_err();
-        }
-        reason(&mut worker);
-    }
-    assert_eq!(host.generation(), 2);
-}
-
-#[test]
-fn a_plugin_that_has_proven_itself_stays() {
-    let mut worker = worker();
-    let host = Arc::clone(worker.host());
-    host.swap(&marked(2), "test").unwrap();
-    for _ in 0..1000 {
-        reason(&mut worker);
-    }
-    for _ in 0..10 {
-        worker.classify("trap", "db", &NoFacts).unwrap_err();
-    }
-    assert_eq!(reason(&mut worker), "mark 2 call 1");
-}
-
-#[test]
-fn a_rewriter_that_was_the_first_is_taken_back_to_none() {
-    let two = vec![hostile(Role::Classifier, "{}"), hostile(Role::Balancer, "{}")];
-    let host = PluginHost::new(two, options()).unwrap();
-    let mut worker = PluginWorker::new(Arc::clone(&host));
-    host.swap(&hostile(Role::Rewriter, r#"{"trap_after_probe":true}"#), "test").unwrap();
-    for _ in 0..5 {
-        worker.rewrite("harmless", "db", &NoFacts).unwrap_err();
-    }
-    assert!(worker.rewrite("harmless", "db", &NoFacts).is_ok());
-    assert!(host.plugins().iter().all(|info| info.role != Role::Rewriter));
+    // The eldest is asked again.
+    let (plugins, chain) = &idle[0];
+    let about = About::text(&asker.who, &NoFacts);
+    assert_eq!(plugins.classify(chain, "harmless", &about).unwrap().answer.reason, "mark 1 call 1");
 }
 
 #[test]
 fn rollback_goes_back_and_forth() {
-    let mut worker = worker();
-    let host = Arc::clone(worker.host());
-    let nothing = host.rollback(Role::Classifier, "test").unwrap_err();
-    assert!(matches!(nothing, PluginError::NothingEarlier(Role::Classifier)));
-    host.swap(&marked(2), "test").unwrap();
-    assert_eq!(host.rollback(Role::Classifier, "test").unwrap(), 3);
-    assert_eq!(reason(&mut worker), "mark 1 call 1");
-    assert_eq!(host.rollback(Role::Classifier, "test").unwrap(), 4);
-    assert_eq!(reason(&mut worker), "mark 2 call 1");
+    let mut asker = asker();
+    let host = Arc::clone(asker.host());
+    let nothing = host.rollback("hostile", &by()).unwrap_err();
+    assert!(matches!(nothing, PluginError::NothingEarlier(_)), "{nothing}");
+    swap(&host, marked(2));
+    assert_eq!(host.rollback("hostile", &by()).unwrap(), 3);
+    assert_eq!(asker.reason(), "mark 1 call 1");
+    assert_eq!(host.rollback("hostile", &by()).unwrap(), 4);
+    assert_eq!(asker.reason(), "mark 2 call 1");
 }
 
 #[test]
-fn the_rewriter_can_be_removed_and_the_others_cannot() {
-    let mut worker = worker();
-    let host = Arc::clone(worker.host());
-    assert!(host.remove(Role::Balancer, "test").is_err());
-    host.remove(Role::Rewriter, "test").unwrap();
-    let plan = worker.rewrite("refuse", "db", &NoFacts).unwrap().plan;
-    assert_eq!(plan, super::super::contract::Plan::Keep);
-    host.rollback(Role::Rewriter, "test").unwrap();
-    let plan = worker.rewrite("refuse", "db", &NoFacts).unwrap().plan;
-    assert_ne!(plan, super::super::contract::Plan::Keep);
+fn a_plugin_can_be_disabled_unless_it_is_indispensable() {
+    let host = host_of(before_own([named("one", r#"{"mark":1}"#), named("two", r#"{"mark":2}"#)]));
+    let mut asker = Asker::new(&host);
+    assert_eq!(host.disable("one", &by()).unwrap(), 2);
+    assert_eq!(asker.reason(), "mark 2 call 1");
+    assert_eq!(info(&host, "one").unwrap().state, State::Disabled);
+    assert_eq!(names(&host), ["two", "classify", "balance", "rewrite", "one"]);
+    assert!(matches!(host.disable("one", &by()), Err(PluginError::NoSuchPlugin(_))));
+    // It comes back to where it stood.
+    assert_eq!(host.enable("one", &by()).unwrap(), 3);
+    assert_eq!(names(&host), ["one", "two", "classify", "balance", "rewrite"]);
+    assert_eq!(asker.reason(), "mark 1 call 1");
+    assert!(matches!(host.enable("one", &by()), Err(PluginError::NotDisabled(_))));
+
+    let host = host_of(own().to_vec());
+    let error = host.disable("classify", &by()).unwrap_err();
+    assert!(matches!(error, PluginError::Indispensable { role: Role::Classifier, .. }), "{error}");
+    host.disable("rewrite", &by()).unwrap();
 }
 
 #[test]
 fn what_fails_before_it_is_published_changes_nothing() {
-    let mut worker = worker();
-    let host = Arc::clone(worker.host());
-    let attempt = |config: &str| host.swap(&hostile(Role::Classifier, config), "test").unwrap_err();
-
-    let refused = attempt(r#"{"refuse":"key `x` has to be positive"}"#);
-    assert!(matches!(refused, PluginError::Configuration { .. }));
-    assert!(refused.to_string().contains("key `x`"), "{refused}");
-
-    let unknown = attempt(r#"{"makr":2}"#);
-    assert!(unknown.to_string().contains("makr"), "{unknown}");
-
-    let trapped = attempt(r#"{"trap_in_init":true}"#);
-    assert!(trapped.to_string().contains("init was told to trap"), "{trapped}");
-
-    let probed = attempt(r#"{"always_trap":true}"#);
-    assert!(matches!(probed, PluginError::Probe { .. }), "{probed}");
-
+    let mut asker = asker();
+    let host = Arc::clone(asker.host());
+    for config in [r#"{"refuse":"no"}"#, r#"{"always_trap":true}"#, r#"{"misbehave":{"self_test":"error"}}"#] {
+        host.candidate(hostile(config)).unwrap_err();
+        assert!(matches!(host.swap("hostile", &by()), Err(PluginError::NoCandidate(_))));
+    }
     assert_eq!(host.generation(), 1);
-    assert_eq!(host.history().len(), 3);
-    assert_eq!(reason(&mut worker), "mark 1 call 1");
+    assert_eq!(host.history().len(), 1);
+    assert_eq!(asker.reason(), "mark 1 call 1");
+}
+
+#[test]
+fn the_history_tells_who_did_what_when_and_why() {
+    let before = std::time::SystemTime::now();
+    let host = host();
+    swap(&host, marked(2));
+    host.rollback("hostile", &By::new("ada", "too slow")).unwrap();
+    let history = host.history();
+    let told: Vec<_> =
+        history.iter().map(|change| (change.generation, change.action.to_string(), &*change.by.who)).collect();
+    let expected = [(1, "start", "waypool"), (2, "swap", "test"), (3, "rollback", "ada")];
+    assert_eq!(told, expected.map(|(number, action, who)| (number, action.to_owned(), who)));
+    let last = history.last().unwrap();
+    assert_eq!((&*last.plugin, &*last.by.why, last.sha256.len()), ("hostile", "too slow", 64));
+    assert!(last.when >= before);
 }
