@@ -16,9 +16,14 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllo
 /// wasmtime's version; part of the name of everything compiled.
 pub const WASMTIME_VERSION: &str = "48.0.8";
 
-/// Core instances in one component: the guest, and what `wit-component` puts
-/// around it so that imports can reach the guest's memory.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 8;
+/// Core instances in one component: the guest, and what tools put around it so
+/// that imports can reach the guest's memory. componentize-py makes 108. They
+/// are only counted: none of them costs address space.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 128;
+/// The guest's own, and those of what is put around it; componentize-qjs has
+/// three of each.
+const MEMORIES_PER_COMPONENT: u32 = 3;
+const TABLES_PER_COMPONENT: u32 = 3;
 
 /// An engine with room for `instances` plugins alive at a time, all threads
 /// together.
@@ -62,9 +67,8 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances);
     pool.total_core_instances(core_instances);
-    pool.total_memories(instances);
-    // The guest's own, and one of the adapter's.
-    pool.total_tables(instances.saturating_mul(2));
+    pool.total_memories(instances.saturating_mul(MEMORIES_PER_COMPONENT));
+    pool.total_tables(instances.saturating_mul(TABLES_PER_COMPONENT));
     // Interpreters compiled to Wasm (JavaScript, Python) have large ones.
     pool.table_elements(50_000);
     pool

@@ -52,6 +52,7 @@ pub fn routing(answer: Result<Routing, Error>) -> types::Routing {
     let why_not = match answer {
         Ok(Routing::To(decision)) => return types::Routing::To(decision),
         Ok(Routing::Pass) => return types::Routing::Pass,
+        Ok(Routing::Watch) => return types::Routing::Watch,
         Ok(Routing::Wait(millis)) => return types::Routing::Wait(millis),
         Ok(Routing::Refuse(refusal)) => Ok(refusal),
         Err(error) => Err(Refusal { sqlstate: String::new(), message: error.into(), hint: None }),

@@ -2,7 +2,7 @@
 
 use crate::{
     Admission, Changes, Decision, Depends, Edit, Effects, Kind, Newcomer, Node, NodeRole, Observation,
-    Opinion, Plan, ReadAfter, Refusal, Servers, SessionInfo, SessionPlan, SessionState, Transaction,
+    Opinion, Plan, Refusal, Servers, SessionInfo, SessionPlan, SessionState, Transaction,
     Value, Verdict,
 };
 
@@ -145,6 +145,10 @@ impl Decision {
 pub enum Routing {
     /// The next balancer is asked. The last one of the chain has to decide.
     Pass,
+    /// The same; and [`ended`](crate::Balancer::ended) is called when the
+    /// statement, or its transaction, is over: for those who count or limit
+    /// statements and leave the choice of the server to others.
+    Watch,
     To(Decision),
     /// Ask again in so many milliseconds; the client waits meanwhile.
     Wait(u32),
@@ -188,9 +192,10 @@ impl From<Refusal> for Routing {
 }
 
 impl SessionPlan {
-    /// Reads go to this server, and need not have seen anybody's commits.
+    /// Reads go to this server; whose commits they must have seen, the
+    /// balancers behind say.
     pub fn home(home: u32) -> Self {
-        SessionPlan { home, memory: 0, read_after: ReadAfter::Nothing, wait_millis: 0 }
+        SessionPlan { home, memory: 0, read_after: None, wait_millis: 0 }
     }
 }
 

@@ -59,8 +59,15 @@ fn word<'de, T: Deserialize<'de>>(word: &'de str) -> Option<T> {
     T::deserialize(deserializer).ok()
 }
 
-/// `DEED`, or `HOOK DEED` for one hook: `route garbage`.
+/// The order in a statement's comment: `SELECT 1 /* route trap */`.
+pub fn in_comment(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("/*")?;
+    Some(rest.split_once("*/")?.0.trim())
+}
+
+/// `DEED`, or `HOOK DEED` for one hook: `route garbage`. In a comment, too.
 pub fn ordered(hook: Hook, said: &str) -> Option<Deed> {
+    let said = in_comment(said).unwrap_or(said);
     match said.split_once(' ') {
         Some((wanted, deed)) if word(wanted) == Some(hook) => word(deed),
         Some(_) => None,

@@ -8,10 +8,12 @@
 //!   `misbehave = { classify = "trap", observe = "loop" }`;
 //! - by a statement's text: `trap` alone for the first hook that sees it, or
 //!   with a hook before it: `refine trap`, `route garbage`, `observe loop`;
-//! - by the user's name for the hooks that see no statement:
-//!   `session_start trap`, `plan_session loop`.
+//!   or by a comment in a statement: `SELECT 1 /* refine trap */`;
+//! - by the name of the user or of the application for the hooks that see no
+//!   statement: `session_start trap`, `plan_session loop`.
 //!
 //! Otherwise it answers decently, and so that tests can tell what reached it.
+//! If it is `modest` then it leaves the answer to the plugins behind it.
 
 mod deeds;
 mod roles;
@@ -53,6 +55,8 @@ pub struct Config {
     after: u32,
     /// In other roles it has nothing to say and does nothing.
     only: Option<Vec<Role>>,
+    /// It has nothing to say of statements and sessions, except what is ordered.
+    modest: bool,
     /// As a rewriter it puts a moment in place of these bytes of each text.
     edit: Option<(u32, u32)>,
     /// Put into the verdict's reason and the decision's session memory, so that

@@ -34,6 +34,9 @@ impl Classifier for Hostile {
             Some(Deed::Garbage) => return Ok(garbage().into()),
             Some(Deed::InvalidUtf8) => return Ok(Verdict::read(deeds::invalid_utf8()).into()),
             _ if text.starts_with("refine") => return Ok(Opinion::Refine),
+            // Its tag is for the hooks that do not see the text.
+            _ if self.config.modest && deeds::in_comment(text).is_some() => return Ok(Opinion::Refine),
+            _ if self.config.modest => return Ok(Opinion::pass()),
             _ => {}
         }
         host.count("classified", 1);
@@ -63,7 +66,10 @@ impl Classifier for Hostile {
             Some(Deed::InvalidUtf8) => verdict.tagged([deeds::invalid_utf8()]),
             _ => {
                 let reason = format!("mark {} refined: {}", self.config.mark, verdict.reason);
-                Verdict { reason, ..verdict.tagged([text]) }
+                let tag = deeds::in_comment(text).unwrap_or(text);
+                // It looks at comments, at least.
+                let depends = if verdict.depends == Depends::Shape { Depends::Text } else { verdict.depends };
+                Verdict { reason, depends, ..verdict.tagged([tag]) }
             }
         })
     }
@@ -111,6 +117,8 @@ impl Balancer for Hostile {
         }
         let by_database = self.obey_counted(Hook::PlanSession, &host.database(), host);
         let by_user = self.obey(Hook::PlanSession, &session.user, host);
+        let by_application = deeds::ordered(Hook::PlanSession, &session.application_name);
+        let by_application = by_application.map(|deed| deeds::commit(deed, &mut self.ballast, host));
         let home = match self.nodes.len() as u64 {
             0 => 0,
             many => self.nodes[(random % many) as usize].id,
@@ -118,13 +126,15 @@ impl Balancer for Hostile {
         let plan = SessionPlan {
             home,
             memory: 11,
-            read_after: ReadAfter::User,
+            read_after: Some(ReadAfter::User),
             wait_millis: session.user.len() as u32,
         };
-        Some(match by_database.ok().flatten().or(by_user.ok().flatten()) {
-            Some(Deed::Garbage) => SessionPlan { home: NOBODY, wait_millis: u32::MAX, ..plan },
-            _ => plan,
-        })
+        let left = by_database.ok().flatten().or(by_user.ok().flatten());
+        match left.or(by_application.and_then(Result::ok).flatten()) {
+            Some(Deed::Garbage) => Some(SessionPlan { home: NOBODY, wait_millis: u32::MAX, ..plan }),
+            _ if self.config.modest => None,
+            _ => Some(plan),
+        }
     }
 
     fn route(&mut self, statement: Statement, state: SessionState, host: &Host) -> Result<Routing, Error> {
@@ -165,6 +175,8 @@ impl Balancer for Hostile {
             _ if said == "route refuse" => Refusal::new("42501", "was told to refuse").into(),
             // Once
             _ if said == "route later" && state.waited_millis == 0 => Routing::Wait(50),
+            _ if self.config.modest && said.starts_with("ended") => Routing::Watch,
+            _ if self.config.modest => Routing::Pass,
             _ => decision.into(),
         })
     }
@@ -197,7 +209,10 @@ impl Gate for Hostile {
         if !self.plays(Role::Gate) {
             return Ok(Admission::Pass);
         }
-        Ok(match self.obey(Hook::SessionStart, &newcomer.user, host)? {
+        // One or the other
+        let by_user = deeds::ordered(Hook::SessionStart, &newcomer.user).is_some();
+        let said = if by_user { &newcomer.user } else { &newcomer.application_name };
+        Ok(match self.obey(Hook::SessionStart, said, host)? {
             Some(Deed::Garbage) => Changes::default().parameter("a\0b", "c\0d").into(),
             Some(Deed::BadSqlstate) => bad_refusal().into(),
             Some(Deed::InvalidUtf8) => Changes::default().database(deeds::invalid_utf8()).into(),

@@ -5,7 +5,7 @@ use crate::deeds::ordered;
 use waypool_plugin_sdk::testing::{FakeHost, primary};
 use waypool_plugin_sdk::{
     Admission, Balancer, Classifier, Edit, Gate, Newcomer, Observation, Observer, Opinion, Plan, Rewriter,
-    Routing, SessionState, Statement, Value, Verdict,
+    Routing, SessionInfo, SessionState, Statement, Value, Verdict,
 };
 
 fn hostile(config: &str) -> Hostile {
@@ -20,6 +20,9 @@ fn orders_are_for_one_hook_or_for_any() {
         (Hook::Refine, "refine trap", Some(Deed::Trap)),
         (Hook::PlanSession, "plan_session bad_sqlstate", Some(Deed::BadSqlstate)),
         (Hook::Classify, "SELECT 1", None),
+        (Hook::Route, "SELECT 1 /* route trap */", Some(Deed::Trap)),
+        (Hook::Classify, "SELECT 1 /* route trap */", None),
+        (Hook::Classify, "SELECT 1 /* trap", None),
         (Hook::Classify, "", None),
     ] {
         assert_eq!(ordered(hook, said), deed, "{said}");
@@ -54,6 +57,22 @@ fn newcomers_are_mapped_and_refused_by_their_application() {
     assert!(matches!(admit("mapped"), Admission::Refuse(_)));
     let Admission::Change(changes) = admit("database other") else { panic!("not changed") };
     assert_eq!(changes.database.as_deref(), Some("other"));
+}
+
+#[test]
+fn a_modest_one_leaves_answers_to_others() {
+    let (mut hostile, host) = (hostile(r#"{"modest":true}"#), FakeHost::new());
+    assert_eq!(hostile.classify("SELECT 1", &host).unwrap(), Opinion::pass());
+    let ordered = "SELECT 1 /* ended trap */";
+    assert_eq!(hostile.classify(ordered, &host).unwrap(), Opinion::Refine);
+    let verdict = hostile.refine(ordered, Verdict::read(""), &host).unwrap();
+    assert_eq!(verdict.tags, ["ended trap"]);
+    let statement = Statement::from(&verdict);
+    let mut route = || hostile.route(statement, SessionState::default(), &host).unwrap();
+    assert_eq!(route(), Routing::Pass);
+    host.set_statement(&verdict);
+    assert_eq!(route(), Routing::Watch);
+    assert_eq!(hostile.plan_session(&SessionInfo::default(), 0, &host), None);
 }
 
 #[test]

@@ -76,10 +76,10 @@ impl Balancer for Balance {
                 false => self.nodes.primary(),
             },
             memory: Memory::of_session(entry),
-            read_after: match self.rules.load_balance_mode {
+            read_after: Some(match self.rules.load_balance_mode {
                 true => self.rules.read_after,
                 false => ReadAfter::Nothing,
-            },
+            }),
             wait_millis: self.rules.wait_millis,
         })
     }

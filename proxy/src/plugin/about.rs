@@ -9,9 +9,14 @@ use std::cell::RefCell;
 const MAX_WORDS: usize = 1000;
 const MAX_WORD_BYTES: usize = 1024;
 
-/// Words that a balancer keeps with a session, until its transaction is over.
+/// Words that balancers keep with a session, until its transaction is over;
+/// each with the place of its balancer in the chain.
 #[derive(Debug, Default, Clone)]
-pub struct Words(RefCell<Vec<String>>);
+pub struct Words(RefCell<Vec<(usize, String)>>);
+
+/// How many words there were at some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark(usize);
 
 impl Words {
     pub fn clear(&self) {
@@ -22,15 +27,26 @@ impl Words {
         self.0.borrow().is_empty()
     }
 
-    pub(super) fn add(&self, word: String) {
+    pub fn mark(&self) -> Mark {
+        Mark(self.0.borrow().len())
+    }
+
+    /// Forgets what has come since.
+    pub fn back_to(&self, mark: Mark) {
+        self.0.borrow_mut().truncate(mark.0);
+    }
+
+    pub(super) fn add(&self, balancer: usize, word: String) {
         let mut words = self.0.borrow_mut();
-        if words.len() < MAX_WORDS && word.len() <= MAX_WORD_BYTES && !words.contains(&word) {
-            words.push(word);
+        let is_here = || words.iter().any(|(whose, known)| *whose == balancer && *known == word);
+        if words.len() < MAX_WORDS && word.len() <= MAX_WORD_BYTES && !is_here() {
+            words.push((balancer, word));
         }
     }
 
-    pub(super) fn all(&self) -> Vec<String> {
-        self.0.borrow().clone()
+    pub(super) fn of(&self, balancer: usize) -> Vec<String> {
+        let words = self.0.borrow();
+        words.iter().filter(|(whose, _)| *whose == balancer).map(|(_, word)| word.clone()).collect()
     }
 }
 
@@ -42,6 +58,8 @@ pub struct About<'a> {
     /// Of the statement to be routed.
     pub verdict: Option<&'a Verdict>,
     pub words: Option<&'a Words>,
+    /// The balancer's place in the chain: its words are its own.
+    pub(super) balancer: usize,
 }
 
 impl<'a> About<'a> {
@@ -52,16 +70,21 @@ impl<'a> About<'a> {
 
     /// A text to classify or rewrite.
     pub fn text(session: &'a SessionInfo, facts: &'a dyn FactSource) -> Self {
-        About { session, facts: Some(facts), verdict: None, words: None }
+        About { session, facts: Some(facts), verdict: None, words: None, balancer: 0 }
+    }
+
+    /// The same, for the balancer at this place.
+    pub(super) fn by(&self, balancer: usize) -> Self {
+        About { balancer, ..*self }
     }
 
     /// A statement to route.
     pub fn statement(session: &'a SessionInfo, verdict: &'a Verdict, words: &'a Words) -> Self {
-        About { session, facts: None, verdict: Some(verdict), words: Some(words) }
+        About { session, facts: None, verdict: Some(verdict), words: Some(words), balancer: 0 }
     }
 
     /// The session as such.
     pub fn session(session: &'a SessionInfo, words: &'a Words) -> Self {
-        About { session, facts: None, verdict: None, words: Some(words) }
+        About { session, facts: None, verdict: None, words: Some(words), balancer: 0 }
     }
 }

@@ -337,7 +337,7 @@ pub struct SessionPlan {
     #[component(name = "memory")]
     pub memory: u32,
     #[component(name = "read-after")]
-    pub read_after: ReadAfter,
+    pub read_after: Option<ReadAfter>,
     /// How long a read waits for a standby before it goes to the primary.
     #[component(name = "wait-millis")]
     pub wait_millis: u32,
@@ -395,6 +395,8 @@ pub struct Decision {
 pub(in crate::plugin) enum RoutingAnswer {
     #[component(name = "pass")]
     Pass,
+    #[component(name = "watch")]
+    Watch,
     #[component(name = "to")]
     To(Decision),
     #[component(name = "wait")]
@@ -410,6 +412,8 @@ pub(in crate::plugin) enum RoutingAnswer {
 pub enum Routing {
     /// The next one is asked.
     Pass,
+    /// The same, and it wants to be told of the end.
+    Watch,
     To(Decision),
     /// Ask again in so many milliseconds.
     Wait(u32),

@@ -263,6 +263,7 @@ impl Exports {
         Ok(match balancer.route.call(&mut store, params)?.0 {
             RoutingAnswer::To(decision) => Routing::To(decision),
             RoutingAnswer::Pass => Routing::Pass,
+            RoutingAnswer::Watch => Routing::Watch,
             RoutingAnswer::Wait(millis) => Routing::Wait(millis),
             RoutingAnswer::Refuse => {
                 let refusal = balancer.why_not.call(&mut store, ())?.0;

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut};
 
-use super::about::{About, Words};
+use super::about::About;
 use super::contract::{FunctionFact, Level, RelationFact, SessionInfo, VERSION, Verdict};
 use super::facts::{FactKey, FactSource};
 use super::generation::Plugin;
@@ -206,14 +206,17 @@ fn link_statement(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         })?;
     }
     statement.func_wrap("remember", |store: Caller<'_>, (word,): (String,)| {
-        if let Some(words) = store.data().about().and_then(|about| about.words) {
-            words.add(word);
+        if let Some(about) = store.data().about()
+            && let Some(words) = about.words
+        {
+            words.add(about.balancer, word);
         }
         Ok(())
     })?;
     statement.func_wrap("remembered", |store: Caller<'_>, ()| {
-        let words = store.data().about().and_then(|about| about.words);
-        Ok((words.map(Words::all).unwrap_or_default(),))
+        let about = store.data().about();
+        let words = about.and_then(|about| Some(about.words?.of(about.balancer)));
+        Ok((words.unwrap_or_default(),))
     })
 }
 

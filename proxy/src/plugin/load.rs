@@ -38,9 +38,10 @@ pub(super) struct Loader<'h> {
 
 impl Loader<'_> {
     pub fn plugin(&self, source: PluginSource, counters: Arc<Counters>) -> Result<Arc<Plugin>, PluginError> {
-        let plugin = Arc::new(self.link(source, counters)?);
+        // What it counts and keeps while it is tried out is nobody's.
+        let plugin = Arc::new(self.link(source, Arc::default())?);
         self.try_out(&plugin)?;
-        Ok(plugin)
+        Ok(Arc::new(plugin.with_counters(counters)))
     }
 
     /// What it says of itself, with its roles and its digest.

@@ -44,7 +44,7 @@ mod store;
 mod ticker;
 mod worker;
 
-pub use about::{About, Words};
+pub use about::{About, Mark, Words};
 pub use counters::{Counts, Own};
 pub use error::{CallError, Fault, PluginError};
 pub use facts::{FactKey, FactRef, FactSource, NoFacts};
@@ -54,7 +54,7 @@ pub use load::is_granted;
 pub use observe::{BATCH, Observed, Observers};
 pub use shadow::{Example, ShadowInfo};
 pub use source::{Origin, PluginSource, Role, Roles};
-pub use worker::{Considered, Instances, Memory, PluginWorker, Routed, Topology};
+pub use worker::{Considered, Instances, Memory, PluginWorker, Routed, Topology, Turn};
 
 #[cfg(test)]
 mod tests;

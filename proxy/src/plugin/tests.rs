@@ -49,8 +49,14 @@ fn entry(name: &str, config: &str) -> config::Plugin {
 }
 
 fn source(entry: config::Plugin, origin: Origin) -> PluginSource {
-    let rules = Plugins { entries: Vec::new(), trusted_keys: Vec::new(), push_directory: PathBuf::new() };
-    PluginSource { entry, origin, rules: Arc::new(rules) }
+    PluginSource { entry, origin, rules: Arc::new(configured("").plugins) }
+}
+
+/// A configuration with these plugins.
+fn configured(plugins: &str) -> config::Config {
+    let backend = "[[backend]]\nhostname = \"127.0.0.1\"\nport = 1\n";
+    let text = format!("sr_check_user = \"nobody\"\n{backend}{plugins}");
+    config::Config::parse(&text, Path::new("test.toml")).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 /// The hostile plugin, which has all roles.

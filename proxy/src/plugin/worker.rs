@@ -41,6 +41,16 @@ pub struct Routed {
     pub routing: Routing,
 }
 
+/// What the balancers of a chain say of a statement.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Those who want to be told of the end and leave the choice to others, a
+    /// bit each.
+    pub watching: u8,
+    /// `None`: nobody decides. An error comes with the place of its balancer.
+    pub said: Result<Option<Routed>, (usize, CallError)>,
+}
+
 /// What the balancers are told of the servers, and by which epoch.
 #[derive(Clone, Debug, Default)]
 pub struct Topology {
@@ -179,12 +189,6 @@ impl Instances {
         insisting.next().map(|plugin| &*plugin.name)
     }
 
-    /// Where the balancer of this name stands in the chain.
-    pub fn place_of(&self, chain: &Chain, name: &str) -> usize {
-        let is_it = |place: &usize| *self.generation.members[*place].plugin.name == *name;
-        chain.balancers.iter().position(is_it).unwrap_or_default()
-    }
-
     /// Its name.
     pub fn balancer_name(&self, chain: &Chain, balancer: usize) -> Arc<str> {
         self.balancer(chain, balancer).map_or_else(|| Arc::from(""), |plugin| Arc::clone(&plugin.name))
@@ -269,27 +273,38 @@ impl Instances {
 
     // === balancers ===
 
-    /// How a new session is treated; `None`: nobody says.
+    /// How a new session is treated; `None`: nobody says. Each balancer's first
+    /// memory goes into `memories`.
     pub fn plan_session(
         &self,
         chain: &Chain,
         topology: &Topology,
         random: u64,
+        memories: &mut [Memory],
         about: &About<'_>,
-    ) -> Result<Option<(usize, SessionPlan)>, CallError> {
-        for (by, &place) in chain.balancers.iter().enumerate() {
-            let plan = self.tell_and_call(place, topology, about, |exports, store| {
+    ) -> Result<Option<SessionPlan>, CallError> {
+        let mut whole: Option<SessionPlan> = None;
+        for (by, (&place, memory)) in chain.balancers.iter().zip(memories).enumerate() {
+            let plan = self.tell_and_call(place, topology, &about.by(by), |exports, store| {
                 exports.plan_session(store, about.session, random)
             })?;
-            if let Some(plan) = plan {
-                return Ok(Some((by, plan)));
+            let Some(plan) = plan else {
+                continue;
+            };
+            memory.session = plan.memory;
+            // The first one says where it is at home; the next ones what that
+            // one left open.
+            let SessionPlan { home, memory, .. } = whole.unwrap_or(plan);
+            whole = Some(SessionPlan { home, memory, ..plan });
+            if plan.read_after.is_some() {
+                break;
             }
         }
-        Ok(None)
+        Ok(whole)
     }
 
-    /// Where one statement goes. Called for every statement. `None`: nobody
-    /// says. `memories` are by place among the balancers.
+    /// Where one statement goes. Called for every statement. `memories` are by
+    /// place among the balancers.
     #[inline]
     pub fn route(
         &self,
@@ -299,24 +314,32 @@ impl Instances {
         state: SessionState,
         memories: &[Memory],
         about: &About<'_>,
-    ) -> Result<Option<Routed>, CallError> {
+    ) -> Turn {
+        let mut watching = 0;
         for (by, (&place, memory)) in chain.balancers.iter().zip(memories).enumerate() {
             let state = SessionState {
                 transaction_memory: memory.transaction,
                 session_memory: memory.session,
                 ..state
             };
-            let routing = self.tell_and_call(place, topology, about, |exports, store| {
+            let about = about.by(by);
+            let routing = self.tell_and_call(place, topology, &about, |exports, store| {
                 exports.route(store, statement, state)
-            })?;
+            });
+            let routing = match routing {
+                Ok(routing) => routing,
+                Err(error) => return Turn { watching, said: Err((by, error)) },
+            };
             if self.slots[place].shadow.is_some() {
-                self.shadow_route(place, topology, statement, state, about, &routing);
+                self.shadow_route(place, topology, statement, state, &about, &routing);
             }
-            if routing != Routing::Pass {
-                return Ok(Some(Routed { by, routing }));
+            match routing {
+                Routing::Pass => {}
+                Routing::Watch => watching |= 1 << by,
+                routing => return Turn { watching, said: Ok(Some(Routed { by, routing })) },
             }
         }
-        Ok(None)
+        Turn { watching, said: Ok(None) }
     }
 
     #[cold]
@@ -356,7 +379,7 @@ impl Instances {
         let Some(&place) = chain.balancers.get(balancer) else {
             return Ok(());
         };
-        self.tell_and_call(place, topology, about, |exports, store| exports.ended(store, success))
+        self.tell_and_call(place, topology, &about.by(balancer), |exports, store| exports.ended(store, success))
     }
 
     /// Why the last route is as it is, for people.
@@ -364,7 +387,7 @@ impl Instances {
         let Some(&place) = chain.balancers.get(balancer) else {
             return Ok(String::new());
         };
-        self.call(place, about, |exports, store| exports.explain(store))
+        self.call(place, &about.by(balancer), |exports, store| exports.explain(store))
     }
 
     #[inline]

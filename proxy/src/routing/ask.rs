@@ -136,14 +136,18 @@ impl Router {
         };
         let mut missing = rewritten.missing;
         missing.extend(considered.missing);
+        let depends = rewritten.depends.max(considered.depends);
+        // An answer for this moment does not hold for the next execution of a
+        // prepared statement, nor does a careful one.
+        let lasts = depends != Depends::Moment && missing.is_empty();
         let classified = Classified {
             verdict: considered.answer,
             corrected: OnceCell::new(),
             sent,
-            scope: scope.number,
+            scope: if lasts { scope.number } else { u32::MAX },
             epoch,
         };
-        Ok(Asked { classified, depends: rewritten.depends.max(considered.depends), missing })
+        Ok(Asked { classified, depends, missing })
     }
 
     fn keep(&mut self, text: &[u8], depends: Depends, classified: &Rc<Classified>) {

@@ -6,7 +6,7 @@ use crate::config::ClusteringMode;
 use crate::plugin::contract::{
     self, Decision, Effects, Node, NodeRole, Refusal, Routing, Servers, SessionPlan, Transaction, Verdict,
 };
-use crate::plugin::{About, MAX_BALANCERS, Memory, Routed, Words};
+use crate::plugin::{About, CallError, MAX_BALANCERS, Mark, Memory, Routed, Turn, Words};
 use crate::protocol::PgError;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -73,20 +73,26 @@ pub async fn route(
     words: &Words,
 ) -> Result<(Route, SessionState), PgError> {
     let mut waited = Duration::ZERO;
-    loop {
-        let answer = router.borrow_mut().ask_balancers(scope, verdict, state, waited, words)?;
+    let mark = words.mark();
+    let (error, watching) = loop {
+        let (answer, watching) = router.borrow_mut().ask_balancers(scope, verdict, state, waited, words);
         let wait = match answer {
-            Answer::To(route, state) => return Ok((route, state)),
-            Answer::Wait(wait) => wait,
+            Ok(Answer::To(route, state)) => return Ok((route, state)),
+            Ok(Answer::Wait(wait)) => wait,
+            Err(error) => break (error, watching),
         };
         if waited >= MAX_WAITED {
             let message = format!("a balancer has let the statement wait for {} s", waited.as_secs());
-            return Err(PgError::error("57014", message)
-                .with_hint("A plugin limits how many statements run: send it again later."));
+            let error = PgError::error("57014", message)
+                .with_hint("A plugin limits how many statements run: send it again later.");
+            break (error, watching);
         }
         tokio::time::sleep(wait).await;
         waited += wait;
-    }
+    };
+    // It does not run: those who counted it are told.
+    router.borrow_mut().unroute(scope, watching & !state.tell_end, words, mark);
+    Err(error)
 }
 
 impl Router {
@@ -121,21 +127,14 @@ impl Router {
         let random = self.random.u64(..);
         let words = Words::default();
         let about = About::session(&scope.info, &words);
-        let planned = scope.plugins.plan_session(&scope.chain, &self.topology, random, &about);
-        // A failure is counted; nothing is read from standbys then.
         let mut state = SessionState::default();
-        let plan = match planned.ok().flatten() {
-            Some((by, plan)) => {
-                if let Some(memory) = state.memories.get_mut(by) {
-                    memory.session = plan.memory;
-                }
-                plan
-            }
-            None => {
-                let primary = self.cluster.primary().map_or(0, |primary| primary.id as u32);
-                SessionPlan { home: primary, ..SessionPlan::default() }
-            }
-        };
+        let planned =
+            scope.plugins.plan_session(&scope.chain, &self.topology, random, &mut state.memories, &about);
+        // A failure is counted; nothing is read from standbys then.
+        let plan = planned.ok().flatten().unwrap_or_else(|| {
+            let primary = self.cluster.primary().map_or(0, |primary| primary.id as u32);
+            SessionPlan { home: primary, ..SessionPlan::default() }
+        });
         state.home = plan.home;
         (plan, state)
     }
@@ -151,6 +150,16 @@ impl Router {
         }
     }
 
+    /// A statement does not run after all: these balancers are told, and what
+    /// was remembered of it since `mark` is forgotten.
+    pub fn unroute(&mut self, scope: &Scope, tell_end: u8, words: &Words, mark: Mark) {
+        if tell_end != 0 {
+            self.ended(scope, tell_end, false, words);
+        }
+        words.back_to(mark);
+    }
+
+    /// With the balancers that watch, whatever the answer is.
     fn ask_balancers(
         &mut self,
         scope: &Scope,
@@ -158,37 +167,45 @@ impl Router {
         state: SessionState,
         waited: Duration,
         words: &Words,
-    ) -> Result<Answer, PgError> {
-        let (decision, by) = match self.routed(scope, verdict, state, waited, words)? {
-            Some(Routed { routing: Routing::To(decision), by }) => (decision, by),
-            Some(Routed { routing: Routing::Wait(millis), .. }) => {
-                let wait = Duration::from_millis(u64::from(millis.max(1)));
-                return Ok(Answer::Wait(wait.min(MAX_WAIT)));
-            }
-            Some(Routed { routing: Routing::Refuse(refusal), .. }) => return Err(refused(&refusal)),
-            Some(Routed { routing: Routing::Pass, .. }) | None => {
-                let all = verdict.servers == Servers::All;
-                return Ok(Answer::To(if all { Route::All { home: None } } else { Route::Primary }, state));
-            }
-        };
+    ) -> (Result<Answer, PgError>, u8) {
+        let Turn { watching, said } = self.turn(scope, verdict, state, waited, words);
         let mut state = state;
-        state.memories[by] =
-            Memory { transaction: decision.transaction_memory, session: decision.session_memory };
-        state.tell_end |= u8::from(decision.tell_end) << by;
-        Ok(Answer::To(self.safe(scope, verdict, &decision, by), state))
+        state.tell_end |= watching;
+        let answer = match said {
+            Ok(Some(Routed { routing: Routing::To(decision), by })) => {
+                state.memories[by] =
+                    Memory { transaction: decision.transaction_memory, session: decision.session_memory };
+                state.tell_end |= u8::from(decision.tell_end) << by;
+                Ok(Answer::To(self.safe(scope, verdict, &decision, by), state))
+            }
+            Ok(Some(Routed { routing: Routing::Wait(millis), .. })) => {
+                let wait = Duration::from_millis(u64::from(millis.max(1)));
+                Ok(Answer::Wait(wait.min(MAX_WAIT)))
+            }
+            Ok(Some(Routed { routing: Routing::Refuse(refusal), .. })) => Err(refused(&refusal)),
+            Ok(Some(Routed { routing: Routing::Pass | Routing::Watch, .. }) | None) => {
+                Ok(Answer::To(undecided(verdict), state))
+            }
+            Err((by, error)) => on_error(&error).map(|_| {
+                // What it would have remembered is lost: reads of this
+                // transaction stay with the primary.
+                state.memories[by].transaction = u32::MAX;
+                Answer::To(undecided(verdict), state)
+            }),
+        };
+        (answer, watching)
     }
 
-    /// What the chain says. A failure leaves the statement to the primary, if
-    /// that is what the plugin's configuration wants.
+    /// What the chain says.
     #[inline]
-    fn routed(
+    fn turn(
         &mut self,
         scope: &Scope,
         verdict: &Verdict,
         state: SessionState,
         waited: Duration,
         words: &Words,
-    ) -> Result<Option<Routed>, PgError> {
+    ) -> Turn {
         self.update_topology();
         let statement =
             contract::Statement { kind: verdict.kind, servers: verdict.servers, effects: verdict.effects };
@@ -201,23 +218,7 @@ impl Router {
             random: self.random.u64(..),
         };
         let about = About::statement(&scope.info, verdict, words);
-        let (chain, topology) = (&scope.chain, &self.topology);
-        let error = match scope.plugins.route(chain, topology, statement, told, &state.memories, &about) {
-            Ok(routed) => return Ok(routed),
-            Err(error) => error,
-        };
-        on_error(&error)?;
-        // What it would have remembered is lost: reads of this transaction
-        // stay with the primary.
-        let by = scope.plugins.place_of(chain, &error.plugin);
-        let decision = Decision {
-            servers: if verdict.servers == Servers::All { Servers::All } else { Servers::Primary },
-            node: state.home,
-            transaction_memory: u32::MAX,
-            session_memory: state.memories[by].session,
-            tell_end: false,
-        };
-        Ok(Some(Routed { by, routing: Routing::To(decision) }))
+        scope.plugins.route(&scope.chain, &self.topology, statement, told, &state.memories, &about)
     }
 
     /// Where a statement would go now, and the balancer's words about it.
@@ -228,20 +229,38 @@ impl Router {
         state: SessionState,
         words: &Words,
     ) -> Result<Explained, PgError> {
-        let routed = self.routed(scope, verdict, state, Duration::ZERO, words)?;
-        let Some(Routed { by, routing }) = routed else {
-            let route = if verdict.servers == Servers::All { Route::All { home: None } } else { Route::Primary };
-            return Ok(Explained { route, balancer: String::new(), why: "no balancer decided".to_owned() });
+        let mark = words.mark();
+        let Turn { watching, said } = self.turn(scope, verdict, state, Duration::ZERO, words);
+        let tells = match &said {
+            Ok(Some(Routed { by, routing: Routing::To(decision) })) => u8::from(decision.tell_end) << by,
+            _ => 0,
+        };
+        let explained = self.explained(scope, verdict, said, words);
+        // It does not run: whoever counted it counts it out.
+        self.unroute(scope, (watching | tells) & !state.tell_end, words, mark);
+        explained
+    }
+
+    fn explained(
+        &self,
+        scope: &Scope,
+        verdict: &Verdict,
+        said: Result<Option<Routed>, (usize, CallError)>,
+        words: &Words,
+    ) -> Result<Explained, PgError> {
+        let failed = |error: CallError| PgError::error("38000", error.to_string());
+        let Some(Routed { by, routing }) = said.map_err(|(_, error)| failed(error))? else {
+            let why = "no balancer decided".to_owned();
+            return Ok(Explained { route: undecided(verdict), balancer: String::new(), why });
         };
         let balancer = scope.plugins.balancer_name(&scope.chain, by).to_string();
         let about = About::statement(&scope.info, verdict, words);
-        let failed = |error: crate::plugin::CallError| PgError::error("38000", error.to_string());
         let why = scope.plugins.explain(&scope.chain, by, &about).map_err(failed)?;
         let (route, why) = match routing {
             Routing::To(decision) => (self.safe(scope, verdict, &decision, by), why),
-            Routing::Wait(millis) => (Route::Primary, format!("it would wait for {millis} ms first: {why}")),
+            Routing::Wait(millis) => (undecided(verdict), format!("it would wait for {millis} ms first: {why}")),
             Routing::Refuse(refusal) => return Err(refused(&refusal)),
-            Routing::Pass => (Route::Primary, why),
+            Routing::Pass | Routing::Watch => (undecided(verdict), why),
         };
         Ok(Explained { route, balancer, why })
     }
@@ -266,6 +285,11 @@ impl Router {
             }
         }
     }
+}
+
+/// Where a statement goes that no balancer decides about.
+fn undecided(verdict: &Verdict) -> Route {
+    if verdict.servers == Servers::All { Route::All { home: None } } else { Route::Primary }
 }
 
 /// A plugin's refusal as the client's error.

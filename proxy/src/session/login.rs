@@ -441,6 +441,8 @@ impl Session {
                 let _ = tokio::time::timeout(FAREWELL, poll_fn(|cx| outbox.poll_flush(cx, stream))).await;
             }
         }
+        // Whatever was under way is over.
+        self.tell_end(false);
         let reset_query_list = self.worker.proxy.config().reset_query_list.clone();
         // The client need not wait for the clean-up.
         if let Stream::Plain(Plain::Tcp(stream)) = &mut self.client.stream {

@@ -3,6 +3,7 @@
 use super::Session;
 use crate::plugin::Observed;
 use crate::plugin::contract::{Kind, Verdict};
+use crate::protocol::PgError;
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -11,7 +12,8 @@ use std::time::Instant;
 struct Statement {
     began: Instant,
     kind: Kind,
-    node: usize,
+    /// None: no server was asked.
+    node: Option<usize>,
     tags: Vec<String>,
     rows: u64,
     sqlstate: Option<[u8; 5]>,
@@ -57,13 +59,27 @@ impl Session {
         self.watched.0.push_back(Statement {
             began,
             kind: verdict.kind,
-            node,
+            node: Some(node),
             tags: verdict.tags.clone(),
             rows: 0,
             sqlstate: None,
             extended: cycle.is_some(),
             // A Query is about to begin the next one.
             cycle: cycle.unwrap_or(self.sent + 1),
+        });
+    }
+
+    /// A statement was refused here: no server has seen it.
+    pub(super) fn watch_refused(&self, began: Instant, verdict: &Verdict, error: &PgError) {
+        self.tell_observers(Statement {
+            began,
+            kind: verdict.kind,
+            node: None,
+            tags: verdict.tags.clone(),
+            rows: 0,
+            sqlstate: error.sqlstate.as_bytes().try_into().ok(),
+            extended: false,
+            cycle: 0,
         });
     }
 
@@ -98,14 +114,17 @@ impl Session {
     }
 
     fn watched_end(&mut self) {
-        let Some(statement) = self.watched.0.pop_front() else {
-            return;
-        };
+        if let Some(statement) = self.watched.0.pop_front() {
+            self.tell_observers(statement);
+        }
+    }
+
+    fn tell_observers(&self, statement: Statement) {
         self.worker.observe(Observed {
             who: self.scope.info.clone(),
             session: self.cancel.pid,
             kind: statement.kind,
-            node: Some(statement.node),
+            node: statement.node,
             micros: u64::try_from(statement.began.elapsed().as_micros()).unwrap_or(u64::MAX),
             rows: statement.rows,
             sqlstate: statement.sqlstate,

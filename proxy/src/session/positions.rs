@@ -66,7 +66,7 @@ impl Positions {
     pub fn new(plan: &SessionPlan, user: Arc<UserCommits>) -> Self {
         let wait = Duration::from_millis(u64::from(plan.wait_millis));
         Positions {
-            scope: plan.read_after,
+            scope: plan.read_after.unwrap_or_default(),
             wait,
             own: 0,
             user,

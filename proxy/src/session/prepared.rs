@@ -12,9 +12,27 @@ use std::rc::Rc;
 pub struct Statement {
     /// The whole Parse frame, to prepare it on another server.
     pub parse: Box<[u8]>,
+    /// The client's own, if rewriters have edited it.
+    original: Option<Box<[u8]>>,
     pub classified: RefCell<Rc<Classified>>,
     /// The servers which have it.
     pub on: Cell<Servers>,
+}
+
+impl Statement {
+    /// `asked` is the client's Parse frame, `edited` what rewriters made of it.
+    pub fn new(asked: &[u8], edited: Option<Vec<u8>>, classified: Rc<Classified>, on: Servers) -> Self {
+        let (parse, original) = match edited {
+            Some(edited) => (edited.into(), Some(asked.into())),
+            None => (asked.into(), None),
+        };
+        Statement { parse, original, classified: RefCell::new(classified), on: Cell::new(on) }
+    }
+
+    /// The Parse frame that the client sent.
+    pub fn asked(&self) -> &[u8] {
+        self.original.as_deref().unwrap_or(&self.parse)
+    }
 }
 
 /// A portal that is bound.
@@ -60,26 +78,30 @@ impl Prepared {
         if name.is_empty() { self.unnamed.as_ref() } else { self.named.get(name) }
     }
 
-    /// The client parses `frame` on `server`. Returns what undoes it.
+    /// The client parses `frame` on `server`, as rewriters edited it. Returns
+    /// what undoes it.
     pub fn parse(
         &mut self,
         name: &[u8],
         frame: &[u8],
+        edited: Option<&[u8]>,
         classified: Rc<Classified>,
         server: usize,
     ) -> Option<Undo> {
         let statement = match &self.unnamed {
             // The same text again, as drivers do: nothing to allocate.
-            Some(same) if name.is_empty() && *same.parse == *frame && Rc::strong_count(same) == 1 => {
+            Some(same)
+                if name.is_empty()
+                    && edited.is_none()
+                    && same.original.is_none()
+                    && *same.parse == *frame
+                    && Rc::strong_count(same) == 1 =>
+            {
                 *same.classified.borrow_mut() = classified;
                 same.on.set(bit(server));
                 return None;
             }
-            _ => Rc::new(Statement {
-                parse: frame.into(),
-                classified: RefCell::new(classified),
-                on: Cell::new(bit(server)),
-            }),
+            _ => Rc::new(Statement::new(frame, edited.map(<[u8]>::to_vec), classified, bit(server))),
         };
         if name.is_empty() {
             self.unnamed = Some(statement);
@@ -87,6 +109,18 @@ impl Prepared {
         }
         let before = self.named.insert(name.into(), statement);
         Some(Undo::Parse { name: name.into(), before })
+    }
+
+    /// Another text takes the place of a statement's, on no server yet.
+    pub fn replace(&mut self, name: &[u8], statement: Statement) {
+        if name.is_empty() {
+            self.unnamed = Some(Rc::new(statement));
+        } else if let Some(before) = self.named.insert(name.into(), Rc::new(statement)) {
+            let on = before.on.get();
+            if on != 0 {
+                *self.stale.entry(name.into()).or_default() |= on;
+            }
+        }
     }
 
     pub fn undo(&mut self, undo: Undo) {

@@ -106,13 +106,27 @@ impl Session {
         classified: Result<Rc<Classified>, PgError>,
     ) -> Result<(), LinkError> {
         let classified = classified.map_err(LinkError::Statement)?;
-        let edited = self.edited(&classified)?;
-        let what = self.executed(classified.clone());
         let began = self.scope.chain.observed.then(Instant::now);
+        let run = self.run_classified(frame, &classified, began).await;
+        if let (Some(began), Err(LinkError::Statement(error))) = (began, &run) {
+            self.watch_refused(began, classified.verdict(), error);
+        }
+        run
+    }
+
+    async fn run_classified(
+        &mut self,
+        frame: Frame,
+        classified: &Rc<Classified>,
+        began: Option<Instant>,
+    ) -> Result<(), LinkError> {
+        let edited = self.edited(classified)?;
+        let what = self.executed(classified.clone());
+        let mark = self.words.mark();
         let route = self.route(what.verdict()).await;
         let (route, state) = route.map_err(LinkError::Statement)?;
         let connected = self.connect_route(route, what.verdict().kind).await;
-        let mut to = connected.inspect_err(|_| self.unroute(state))?;
+        let mut to = connected.inspect_err(|_| self.unroute(state, mark))?;
         let goes_on = self.transaction.status != TransactionStatus::Failed;
         if classified.verdict().kind == Kind::Deallocate && goes_on {
             match self.prepared_first(classified.verdict()) {
@@ -128,12 +142,12 @@ impl Session {
         if what.verdict().effects.contains(Effects::UNUSED_DATABASE) {
             self.worker.proxy.close_unused();
         }
-        self.bring_prepared(&classified, to.lead);
+        self.bring_prepared(classified, to.lead);
         self.count(&what, to.lead);
         if let Some(began) = began {
             self.watch_query(began, to.lead, what.verdict());
         }
-        self.send_query(frame, edited, &classified, to)?;
+        self.send_query(frame, edited, classified, to)?;
         Ok(())
     }
 
@@ -358,10 +372,11 @@ impl Session {
     async fn run_function_call(&mut self, frame: Frame) -> Result<(), LinkError> {
         self.follow_plugins();
         let classified = Classified::function_call();
+        let mark = self.words.mark();
         let route = self.route(classified.verdict()).await;
         let (_, state) = route.map_err(LinkError::Statement)?;
         let connected = self.connect_route(routing::Route::Primary, Kind::Dml).await;
-        let to = connected.inspect_err(|_| self.unroute(state))?;
+        let to = connected.inspect_err(|_| self.unroute(state, mark))?;
         self.state = state;
         self.count(&classified, to.lead);
         self.send_query(frame, None, &classified, to)?;

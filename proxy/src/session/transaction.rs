@@ -4,6 +4,7 @@ use super::link::Servers;
 use super::positions;
 use super::prepared::SqlStatement;
 use super::{End, Session};
+use crate::plugin::Mark;
 use crate::plugin::contract::{Effects, Kind, Servers as Wanted, Transaction as Told};
 use crate::protocol::backend::TransactionStatus;
 use crate::routing::edit::Moments;
@@ -179,7 +180,7 @@ impl Session {
     }
 
     /// What the balancer kept for the transaction is over.
-    fn tell_end(&mut self, success: bool) {
+    pub(super) fn tell_end(&mut self, success: bool) {
         let tell_end = std::mem::take(&mut self.state.tell_end);
         if tell_end != 0 {
             self.worker.router.borrow_mut().ended(&self.scope, tell_end, success, &self.words);
@@ -190,15 +191,9 @@ impl Session {
 
     /// A statement that was routed will not run after all: balancers that asked
     /// to be told of its end are told now, unless the transaction's will come.
-    pub(super) fn unroute(&mut self, state: SessionState) {
+    pub(super) fn unroute(&self, state: SessionState, mark: Mark) {
         let tell_end = state.tell_end & !self.state.tell_end;
-        if tell_end == 0 {
-            return;
-        }
-        self.worker.router.borrow_mut().ended(&self.scope, tell_end, false, &self.words);
-        if self.transaction.status == TransactionStatus::Idle && !self.is_busy() {
-            self.words.clear();
-        }
+        self.worker.router.borrow_mut().unroute(&self.scope, tell_end, &self.words, mark);
     }
 
     /// Takes over what has been swapped since the last statement, but never in

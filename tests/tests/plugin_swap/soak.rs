@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use waypool_tests::load::{Done, Load, Timed, now};
 use waypool_tests::plugins::Witness;
 
-use crate::load::{CLIENTS, EVERY, Operator, SWAPS, builder, check_decisions, version};
+use crate::load::{CLIENTS, EVERY, Operator, SWAPS, builder, check_decisions};
 
 const LENGTH: Duration = Duration::from_secs(60);
 /// Swaps are so far apart.

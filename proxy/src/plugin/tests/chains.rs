@@ -92,14 +92,9 @@ fn whoever_can_ask_for_the_session_is_asked_anew_for_each() {
 
 #[test]
 fn a_plugin_is_asked_for_its_sessions_only() {
-    let toml = |keys: &str| {
-        let text = format!(
-            "sr_check_user = \"nobody\"\n[[backend]]\nhostname = \"127.0.0.1\"\nport = 1\n\
-             [plugins.hostile]\npath = {:?}\n{keys}\n",
-            built("hostile.wasm")
-        );
-        let config = config::Config::parse(&text, Path::new("test.toml"));
-        crate::proxy::sources(&config.unwrap_or_else(|errors| panic!("{errors}")))
+    let file = built("hostile.wasm");
+    let sources = |keys: &str| {
+        crate::proxy::sources(&configured(&format!("[plugins.hostile]\npath = {file:?}\n{keys}\n")))
     };
     for (keys, who, applies) in [
         ("", ["db", "me", "psql"], true),
@@ -111,7 +106,7 @@ fn a_plugin_is_asked_for_its_sessions_only() {
         ("application_names = [\"/^pg\"]", ["db", "me", ""], false),
         ("databases = [\"db\"]\nusers = [\"me\"]", ["db", "you", "psql"], false),
     ] {
-        let mut asker = asking(toml(keys));
+        let mut asker = asking(sources(keys));
         let [database, user, application_name] = who.map(str::to_owned);
         asker.who = SessionInfo { database, user, application_name };
         let (_, chain) = asker.plugins();

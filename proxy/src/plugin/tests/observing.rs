@@ -75,13 +75,8 @@ fn each_observer_is_told_of_its_sessions() {
 }
 
 fn limited_to(database: &str) -> Option<Vec<config::Pattern>> {
-    let text = format!(
-        "sr_check_user = \"nobody\"\n[[backend]]\nhostname = \"127.0.0.1\"\nport = 1\n\
-         [plugins.one]\npath = {:?}\ndatabases = [{database:?}]\n",
-        built("hostile.wasm")
-    );
-    let config = config::Config::parse(&text, Path::new("test.toml"));
-    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+    let file = built("hostile.wasm");
+    let config = configured(&format!("[plugins.one]\npath = {file:?}\ndatabases = [{database:?}]\n"));
     config.plugins.get("one").unwrap().databases.clone()
 }
 

@@ -6,14 +6,16 @@ use super::super::links::LinkError;
 use super::super::prepared::Statement;
 use super::super::query::TOO_LONG;
 use super::super::{End, Session};
+use super::send::edited;
 use crate::net::Inbox;
-use crate::plugin::Words;
+use crate::plugin::{Mark, Words};
 use crate::plugin::contract::{Kind, Transaction as Told, Verdict};
 use crate::protocol::frontend::{Bind, Named, Parse, execute_portal};
 use crate::protocol::{Frame, HEADER_LEN, PgError};
 use crate::routing::{self, CLASSIFY_LIMIT, Classified, Route, Sent, SessionState};
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Instant;
 
 /// A batch without Sync or Flush is sent when it is this long.
 const BATCH_LIMIT: usize = 64 * 1024;
@@ -132,14 +134,7 @@ impl Session {
                     let classified = self.classify_parse(&message).await.map_err(LinkError::Statement)?;
                     self.batch.parsed.push(classified);
                 }
-                b'B' => {
-                    let statement = Bind::read(self.message_body(&message))
-                        .and_then(|bind| self.prepared.get(bind.statement))
-                        .cloned();
-                    if let Some(statement) = statement {
-                        self.classify_again(&statement).await.map_err(LinkError::Statement)?;
-                    }
-                }
+                b'B' => self.classify_bound(at, &message).await.map_err(LinkError::Statement)?,
                 _ => {}
             }
         }
@@ -151,37 +146,59 @@ impl Session {
             return Classified::unseen(&self.scope, TOO_LONG);
         }
         let parse = Parse::read(self.message_body(message)).ok_or_else(malformed)?;
-        let found = self.worker.router.borrow_mut().lookup(parse.text, &self.scope);
-        let classified = match found {
-            Some(found) => found,
-            None => routing::classify(&self.worker.router, parse.text, &self.scope).await?,
-        };
-        match &classified.sent {
-            Sent::AsIs => Ok(classified),
-            Sent::Refused(refusal) => Err(routing::refused(refusal)),
-            Sent::Edited(template) if template.fixed().is_some() => Ok(classified),
-            Sent::Edited(_) => Err(PgError::error(
-                "0A000",
-                "a rewriter's timestamps are not filled in in the extended protocol yet",
-            )
-            .with_hint("Send the statement by the simple protocol, or have the rewriter keep it.")),
-        }
+        self.classify_text(parse.text).await
     }
 
-    async fn classify_again(&self, statement: &Rc<Statement>) -> Result<(), PgError> {
-        let holds = self.worker.router.borrow().holds(&statement.classified.borrow(), &self.scope);
-        if holds || statement.parse.len() > CLASSIFY_LIMIT {
-            return Ok(());
-        }
-        let Some(parse) = Parse::read(&statement.parse[HEADER_LEN..]) else {
-            return Ok(());
-        };
-        let found = self.worker.router.borrow_mut().lookup(parse.text, &self.scope);
+    async fn classify_text(&self, text: &[u8]) -> Result<Rc<Classified>, PgError> {
+        let found = self.worker.router.borrow_mut().lookup(text, &self.scope);
         let classified = match found {
             Some(found) => found,
-            None => routing::classify(&self.worker.router, parse.text, &self.scope).await?,
+            None => routing::classify(&self.worker.router, text, &self.scope).await?,
         };
-        *statement.classified.borrow_mut() = classified;
+        let refused = match &classified.sent {
+            Sent::AsIs => return Ok(classified),
+            Sent::Edited(template) if template.fixed().is_some() => return Ok(classified),
+            Sent::Refused(refusal) => routing::refused(refusal),
+            Sent::Edited(_) => {
+                PgError::error("0A000", "a rewriter's timestamps are not filled in in the extended protocol yet")
+                    .with_hint("Send the statement by the simple protocol, or have the rewriter keep it.")
+            }
+        };
+        if self.scope.chain.observed {
+            self.watch_refused(Instant::now(), classified.verdict(), &refused);
+        }
+        Err(refused)
+    }
+
+    /// A Bind of a statement prepared earlier, whose answer may hold no longer:
+    /// the plugins are asked again, and it is prepared anew if they want another
+    /// text now.
+    async fn classify_bound(&mut self, at: usize, message: &Message) -> Result<(), PgError> {
+        let Some(name) = Bind::read(self.message_body(message)).map(|bind| bind.statement.to_vec()) else {
+            return Ok(());
+        };
+        let here = |message: &Message| {
+            message.tag == b'P'
+                && Parse::read(self.message_body(message)).is_some_and(|parse| parse.statement == name)
+        };
+        let Some(statement) = self.prepared.get(&name).cloned() else {
+            return Ok(());
+        };
+        let holds = self.worker.router.borrow().holds(&statement.classified.borrow(), &self.scope);
+        if holds || statement.asked().len() > CLASSIFY_LIMIT || self.batch.messages[..at].iter().any(here) {
+            return Ok(());
+        }
+        let body = &statement.asked()[HEADER_LEN..];
+        let Some(parse) = Parse::read(body) else {
+            return Ok(());
+        };
+        let classified = self.classify_text(parse.text).await?;
+        let edited = edited(&classified, body, parse);
+        if edited.as_deref().unwrap_or(statement.asked()) == &*statement.parse {
+            *statement.classified.borrow_mut() = classified;
+        } else {
+            self.prepared.replace(&name, Statement::new(statement.asked(), edited, classified, 0));
+        }
         Ok(())
     }
 
@@ -198,11 +215,22 @@ impl Session {
         self.prepared.get(name).map(|statement| statement.classified.borrow().clone())
     }
 
-    /// Asks the balancer about everything that the batch runs.
-    pub(super) async fn batch_needs(&self) -> Result<(Needs, SessionState), LinkError> {
+    /// Asks the balancers about everything that the batch runs. `mark`: what
+    /// they remembered before.
+    pub(super) async fn batch_needs(&self, mark: Mark) -> Result<(Needs, SessionState), LinkError> {
         let mut needs = Needs::default();
         let mut state = self.state();
-        let (router, scope) = (&self.worker.router, &self.scope);
+        match self.route_batch(&mut needs, &mut state).await {
+            Ok(()) => Ok((needs, state)),
+            Err(error) => {
+                // Those before the refused one do not run either.
+                self.unroute(state, mark);
+                Err(error)
+            }
+        }
+    }
+
+    async fn route_batch(&self, needs: &mut Needs, state: &mut SessionState) -> Result<(), LinkError> {
         let binds = self.batch.messages.iter().any(|message| message.tag == b'B');
         for (at, message) in self.batch.messages.iter().enumerate() {
             let body = self.message_body(message);
@@ -210,21 +238,7 @@ impl Session {
                 b'B' => {
                     let bind = Bind::read(body).ok_or_else(|| LinkError::Statement(malformed()))?;
                     match self.bound(at, bind.statement) {
-                        Some(classified) => {
-                            let what = self.executed(classified);
-                            let route = routing::route(router, scope, what.verdict(), state, &self.words);
-                            let (route, after) = route.await.map_err(LinkError::Statement)?;
-                            needs.deallocates = needs.deallocates.or(self.prepared_first(what.verdict()));
-                            needs.add(route);
-                            needs.note(what.verdict().kind);
-                            state = SessionState {
-                                transaction: follow(after.transaction, what.verdict()),
-                                ..after
-                            };
-                            if state.transaction == Told::Idle {
-                                state.end_transaction();
-                            }
-                        }
+                        Some(classified) => self.route_bind(classified, needs, state).await?,
                         // The server says that there is no such statement.
                         None => needs.primary = true,
                     }
@@ -248,18 +262,48 @@ impl Session {
             }
         }
         if !binds {
-            // Only prepared for now: it goes where it would run, and what the
-            // balancer remembers of it is forgotten.
-            for classified in &self.batch.parsed {
-                let words = Words::default();
-                let route = routing::route(router, scope, classified.verdict(), state, &words);
-                let (route, after) = route.await.map_err(LinkError::Statement)?;
-                let tell_end = after.tell_end & !state.tell_end;
-                router.borrow_mut().ended(scope, tell_end, false, &words);
-                needs.add(route);
-            }
+            self.route_parsed(needs, *state).await?;
         }
-        Ok((needs, state))
+        Ok(())
+    }
+
+    async fn route_bind(
+        &self,
+        classified: Rc<Classified>,
+        needs: &mut Needs,
+        state: &mut SessionState,
+    ) -> Result<(), LinkError> {
+        let began = self.scope.chain.observed.then(Instant::now);
+        let what = self.executed(classified);
+        let verdict = what.verdict();
+        let route = routing::route(&self.worker.router, &self.scope, verdict, *state, &self.words).await;
+        if let (Some(began), Err(error)) = (began, &route) {
+            self.watch_refused(began, verdict, error);
+        }
+        let (route, after) = route.map_err(LinkError::Statement)?;
+        needs.deallocates = needs.deallocates.or(self.prepared_first(verdict));
+        needs.add(route);
+        needs.note(verdict.kind);
+        *state = SessionState { transaction: follow(after.transaction, verdict), ..after };
+        if state.transaction == Told::Idle {
+            state.end_transaction();
+        }
+        Ok(())
+    }
+
+    /// Statements that are only prepared for now go where they would run, and
+    /// what the balancers remember of it is forgotten.
+    async fn route_parsed(&self, needs: &mut Needs, state: SessionState) -> Result<(), LinkError> {
+        let (router, scope) = (&self.worker.router, &self.scope);
+        for classified in &self.batch.parsed {
+            let words = Words::default();
+            let mark = words.mark();
+            let route = routing::route(router, scope, classified.verdict(), state, &words);
+            let (route, after) = route.await.map_err(LinkError::Statement)?;
+            router.borrow_mut().unroute(scope, after.tell_end & !state.tell_end, &words, mark);
+            needs.add(route);
+        }
+        Ok(())
     }
 }
 

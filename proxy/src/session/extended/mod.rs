@@ -125,18 +125,19 @@ impl Session {
     async fn run_batch(&mut self) -> Result<Step, LinkError> {
         self.follow_plugins();
         self.classify_batch().await?;
-        let (mut needs, mut state) = self.batch_needs().await?;
+        let mark = self.words.mark();
+        let (mut needs, mut state) = self.batch_needs(mark).await?;
         if !self.cycle.open && needs.begins_to_read() && self.keep_begin_alone() {
-            self.unroute(state);
-            (needs, state) = self.batch_needs().await?;
+            self.unroute(state, mark);
+            (needs, state) = self.batch_needs(mark).await?;
         }
         if self.cycle.open {
             let continued = self.continue_cycle(&needs).await;
-            continued.inspect_err(|_| self.unroute(state))?;
+            continued.inspect_err(|_| self.unroute(state, mark))?;
         } else {
             let begun = self.begin_cycle(&needs).await;
-            let Some(to) = begun.inspect_err(|_| self.unroute(state))? else {
-                self.unroute(state);
+            let Some(to) = begun.inspect_err(|_| self.unroute(state, mark))? else {
+                self.unroute(state, mark);
                 return Ok(self.block()?);
             };
             let begun = needs.begins && self.batch.messages.last().is_some_and(|last| last.tag == b'E');

@@ -27,7 +27,7 @@ impl Ours {
 }
 
 /// A Parse as the rewriters want it; `None`: as it is.
-fn edited(classified: &Classified, body: &[u8], parse: Parse<'_>) -> Option<Vec<u8>> {
+pub(super) fn edited(classified: &Classified, body: &[u8], parse: Parse<'_>) -> Option<Vec<u8>> {
     let Sent::Edited(template) = &classified.sent else {
         return None;
     };
@@ -199,8 +199,8 @@ impl Session {
             ours.bytes.extend_from_slice(edited);
             ours.instead = true;
         }
+        let undo = self.prepared.parse(parse.statement, frame, edited.as_deref(), classified.clone(), lead);
         let frame = edited.as_deref().unwrap_or(frame);
-        let undo = self.prepared.parse(parse.statement, frame, classified.clone(), lead);
         link.replies.ack(true, undo);
         if goes_to_all(classified) && !begins_for_primary(classified) {
             if let Some(statement) = self.prepared.get(parse.statement) {
