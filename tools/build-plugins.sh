@@ -22,14 +22,14 @@ plugins=(
     "waypool-rewrite rewrite"
     "waypool-hostile hostile"
     "waypool-witness witness"
-    #"waypool-canary canary"
-    #"waypool-cost-guard cost_guard"
-    #"waypool-firewall firewall"
-    #"waypool-house-rules house_rules"
-    #"waypool-least-load least_load"
+    "waypool-canary canary"
+    "waypool-cost-guard cost_guard"
+    "waypool-firewall firewall"
+    "waypool-house-rules house_rules"
+    "waypool-least-load least_load"
     "waypool-primary-only primary_only"
-    #"waypool-tenant tenant"
-    #"waypool-throttle throttle"
+    "waypool-tenant tenant"
+    "waypool-throttle throttle"
 )
 
 packages=()

@@ -59,13 +59,12 @@ pub use bindings::shared::waypool::plugin::host::{
 };
 pub use bindings::shared::waypool::plugin::types::{
     Admission, Changes, Decision, Depends, Edit, Effects, Kind, Newcomer, Node, NodeRole, Observation,
-    Opinion, Plan, ReadAfter, Refusal, Servers, SessionInfo, SessionPlan, Transaction, Value,
-    Verdict,
+    Opinion, Plan, ReadAfter, Refusal, Servers, SessionInfo, SessionPlan, Transaction, Value, Verdict,
 };
 pub use error::{Error, Result};
 pub use host::Host;
-pub use types::Routing;
 pub use roles::{Balancer, Classifier, Gate, Observer, Plugin, Rewriter, SessionState, Statement};
+pub use types::Routing;
 
 /// What the expansion of [`export!`] uses. Not part of the API.
 #[doc(hidden)]
@@ -77,8 +76,8 @@ pub mod __private {
     pub use crate::bindings::lifecycle::exports::waypool::plugin::lifecycle;
     pub use crate::bindings::observer::exports::waypool::plugin::observer;
     pub use crate::bindings::rewriter::exports::waypool::plugin::rewriter;
-    pub use crate::config::describe;
     pub use crate::bindings::shared::waypool::plugin::types::Routing;
+    pub use crate::config::describe;
     pub use crate::export::{Instance, routing, why_not};
     pub use crate::host::facts_are_of;
 }

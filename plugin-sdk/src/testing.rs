@@ -6,8 +6,11 @@
 //! [`&Host`](Host) is asked for.
 
 mod fake;
+mod table;
+mod words;
 
 pub(crate) use fake::Fake;
+pub use table::{Tested, table};
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -125,6 +128,11 @@ impl FakeHost {
     /// What the plugin set this gauge to last.
     pub fn gauged(&self, name: &str) -> Option<f64> {
         self.0.inner.gauged(name)
+    }
+
+    /// All counters and gauges.
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        self.0.inner.metrics()
     }
 
     /// How often a fact of this name was asked for.

@@ -2,8 +2,7 @@
 
 use crate::{
     Admission, Changes, Decision, Depends, Edit, Effects, Kind, Newcomer, Node, NodeRole, Observation,
-    Opinion, Plan, Refusal, Servers, SessionInfo, SessionPlan, SessionState, Transaction,
-    Value, Verdict,
+    Opinion, Plan, Refusal, Servers, SessionInfo, SessionPlan, SessionState, Transaction, Value, Verdict,
 };
 
 /// Making a verdict.

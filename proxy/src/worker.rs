@@ -26,8 +26,7 @@ impl Worker {
     pub fn new(proxy: Arc<Proxy>) -> Rc<Self> {
         let config = proxy.config();
         let cache_bytes = config.statement_cache_size / proxy.workers;
-        let router =
-            Router::new(proxy.cluster.clone(), proxy.plugins.clone(), cache_bytes);
+        let router = Router::new(proxy.cluster.clone(), proxy.plugins.clone(), cache_bytes);
         drop(config);
         Rc::new(Worker {
             proxy,

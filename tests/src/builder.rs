@@ -16,11 +16,20 @@ pub struct Builder {
     top: BTreeMap<String, String>,
     backends: Vec<Backend>,
     users: BTreeMap<String, String>,
-    /// Lines of `[plugins.NAME]` and of `[plugins.NAME.config]`.
-    plugins: BTreeMap<String, (Vec<String>, Vec<String>)>,
+    /// In the order in which they are asked.
+    plugins: Vec<Plugin>,
     environment: Vec<(String, String)>,
     /// What the file is made of instead: a pgpool.conf.
     pgpool_conf: Option<String>,
+}
+
+/// A `[plugins.NAME]`.
+#[derive(Debug, Clone)]
+struct Plugin {
+    name: String,
+    entry: Vec<String>,
+    /// Of `[plugins.NAME.config]`.
+    config: Vec<String>,
 }
 
 /// The keys of a `[[backend]]`, with their values as TOML.
@@ -33,7 +42,7 @@ impl Builder {
             top: BTreeMap::new(),
             backends: Vec::new(),
             users: BTreeMap::new(),
-            plugins: BTreeMap::new(),
+            plugins: Vec::new(),
             environment: Vec::new(),
             pgpool_conf: None,
         };
@@ -100,16 +109,24 @@ impl Builder {
 
     /// Lines of `[plugins.NAME.config]`.
     pub fn plugin(mut self, name: &str, lines: &str) -> Builder {
-        let (_, config) = self.plugins.entry(name.to_owned()).or_default();
-        config.push(lines.to_owned());
+        self.plugin_named(name).config.push(lines.to_owned());
         self
     }
 
-    /// Lines of `[plugins.NAME]`: `path`, `on_error`, …
+    /// Lines of `[plugins.NAME]`: `path`, `on_error`, … Plugins are asked in the
+    /// order in which they are first mentioned; Waypool's own stand last.
     pub fn plugin_entry(mut self, name: &str, lines: &str) -> Builder {
-        let (entry, _) = self.plugins.entry(name.to_owned()).or_default();
-        entry.push(lines.to_owned());
+        self.plugin_named(name).entry.push(lines.to_owned());
         self
+    }
+
+    fn plugin_named(&mut self, name: &str) -> &mut Plugin {
+        let at = self.plugins.iter().position(|plugin| plugin.name == name).unwrap_or_else(|| {
+            let (entry, config) = (Vec::new(), Vec::new());
+            self.plugins.push(Plugin { name: name.to_owned(), entry, config });
+            self.plugins.len() - 1
+        });
+        &mut self.plugins[at]
     }
 
     /// Takes what `waypool import` makes of Pgpool-II's configuration for
@@ -175,7 +192,7 @@ impl Builder {
         for (name, secret) in &self.users {
             let _ = writeln!(text, "{name:?} = {secret:?}");
         }
-        for (name, (entry, config)) in &self.plugins {
+        for Plugin { name, entry, config } in &self.plugins {
             let (entry, config) = (entry.join("\n"), config.join("\n"));
             let _ = write!(text, "\n[plugins.{name}]\n{entry}\n");
             let _ = write!(text, "\n[plugins.{name}.config]\n{config}\n");

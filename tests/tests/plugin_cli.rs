@@ -227,7 +227,8 @@ fn over_https_with_a_token() {
     assert!(refused(folder.path(), &bad).contains("the token is wrong"));
     let stranger = words(ask(&token, &Authority::new("stranger").certificate()));
     let stranger: Vec<&str> = stranger.iter().map(|word| &**word).collect();
-    assert!(refused(folder.path(), &stranger).contains("--ca-file"));
+    let said = refused(folder.path(), &stranger);
+    assert!(said.contains("--ca-file"), "{said}");
 }
 
 #[test]

@@ -79,6 +79,9 @@ fn fold(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
             }
             Class::Quote => {
                 at = spans::string(text, at + 1, false)?;
+                if is_ambiguous(&text[start..at]) {
+                    return None;
+                }
                 out.extend_from_slice(&text[kept..start]);
                 out.extend_from_slice(b"''");
                 kept = at;
@@ -202,4 +205,10 @@ fn parameter(text: &[u8], start: usize) -> Option<usize> {
     }
     let next = byte(text, end);
     (end > start + 1 && !starts_word(next) && next != b'$').then_some(end)
+}
+
+/// With standard_conforming_strings off this string goes on behind a quote that
+/// ends it otherwise: what stands there is no text, but part of the statement.
+fn is_ambiguous(string: &[u8]) -> bool {
+    string.windows(2).any(|pair| pair == b"\\'")
 }

@@ -115,6 +115,12 @@ impl Fake {
         self.seen.gauges.borrow().get(name).copied()
     }
 
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        let counts = self.seen.counts.borrow();
+        let counts = counts.iter().map(|(name, count)| (name.clone(), *count as f64));
+        counts.chain(self.seen.gauges.borrow().clone()).collect()
+    }
+
     pub fn asked(&self, name: &str) -> u32 {
         self.seen.asked.borrow().get(&split(name)).copied().unwrap_or_default()
     }

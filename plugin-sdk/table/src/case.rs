@@ -61,6 +61,7 @@ pub struct Case {
     pub routed_to: Option<Target>,
     pub planned_home: Option<u32>,
     pub waits: Option<u32>,
+    pub watches: Option<bool>,
     pub database_becomes: Option<String>,
     pub user_becomes: Option<String>,
     pub parameters: Option<BTreeMap<String, String>>,

@@ -171,6 +171,10 @@ fn routing(rows: &mut Rows, case: &Case, came: &Came) {
         let came = routed_to.map_or(NOTHING.to_owned(), |target| target.to_string());
         rows.add("routed_to", &target.to_string(), &came);
     }
+    let watches = came.routing == Some(Routing::Watch);
+    if let Some(expected) = case.watches.filter(|expected| *expected != watches) {
+        rows.add("watches", &expected.to_string(), &watches.to_string());
+    }
     if case.waits.is_some() && case.waits != waits {
         rows.add("waits", &number(case.waits), &number(waits));
     }

@@ -60,6 +60,7 @@
 //! | `routed_to` | A node's number, `"primary"` or `"all"` |
 //! | `planned_home` | The home that the session is given |
 //! | `waits` | How many milliseconds it has to wait |
+//! | `watches` | The balancer leaves the choice to others, and is told when the statement is over |
 //! | `database_becomes`, `user_becomes`, `parameters` | What a gate changes |
 //! | `counted` | What counters and gauges come to: `{ refused = 1 }` |
 //! | `fails` | A part of the error that the plugin returns |

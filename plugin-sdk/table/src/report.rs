@@ -171,7 +171,8 @@ pub(crate) fn shown_verdict(verdict: &Verdict) -> String {
 
 fn shown_routing(routing: &Routing) -> String {
     match routing {
-        Routing::Pass => "passes on where it goes".to_owned(),
+        Routing::Pass => "leaves the choice of the server to others".to_owned(),
+        Routing::Watch => "leaves the choice of the server to others, and watches".to_owned(),
         Routing::To(decision) => match decision.servers.as_str() {
             "primary" => "routes to the primary".to_owned(),
             "all" => format!("routes to the primary and node {}", decision.node),

@@ -184,6 +184,8 @@ pub struct Decision {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Routing {
     Pass,
+    /// The same, and it is told when the statement is over.
+    Watch,
     To(Decision),
     Wait(u32),
     Refuse(Refusal),

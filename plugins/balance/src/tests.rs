@@ -248,17 +248,16 @@ fn mistakes_are_named() {
 #[test]
 fn the_sessions_plan_says_whose_writes_are_read() {
     let plan = |change: fn(&mut Config)| {
-        let plan =
-            balance(change, &cluster([0.0, 1.0, 1.0])).plan(&client(), 0);
+        let plan = balance(change, &cluster([0.0, 1.0, 1.0])).plan(&client(), 0);
         (plan.read_after, plan.wait_millis)
     };
-    assert_eq!(plan(|_| {}), (ReadAfter::Nothing, 1000));
-    assert_eq!(plan(|it| it.read_your_writes = "session".into()), (ReadAfter::Session, 1000));
+    assert_eq!(plan(|_| {}), (Some(ReadAfter::Nothing), 1000));
+    assert_eq!(plan(|it| it.read_your_writes = "session".into()), (Some(ReadAfter::Session), 1000));
     let user = |it: &mut Config| {
         it.read_your_writes = "user".into();
         it.read_your_writes_timeout = 20;
     };
-    assert_eq!(plan(user), (ReadAfter::User, 20));
+    assert_eq!(plan(user), (Some(ReadAfter::User), 20));
 }
 
 #[test]

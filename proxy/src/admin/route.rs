@@ -12,7 +12,7 @@ pub type Facts = Vec<(&'static str, String)>;
 pub const COLUMNS: [&str; 2] = ["item", "value"];
 
 /// What each flag is called in the contract.
-const EFFECTS: [(Effects, &str); 11] = [
+pub const EFFECTS: [(Effects, &str); 11] = [
     (Effects::WRITES, "writes"),
     (Effects::LOCKS, "locks"),
     (Effects::SERIALIZABLE, "serializable"),

@@ -31,9 +31,13 @@ impl Words {
         Mark(self.0.borrow().len())
     }
 
-    /// Forgets what has come since.
-    pub fn back_to(&self, mark: Mark) {
-        self.0.borrow_mut().truncate(mark.0);
+    /// Forgets what has come since, but not of these balancers (a bit each).
+    pub fn back_to(&self, mark: Mark, keep: u8) {
+        let mut place = 0;
+        self.0.borrow_mut().retain(|(balancer, _)| {
+            place += 1;
+            place <= mark.0 || keep & 1 << balancer != 0
+        });
     }
 
     pub(super) fn add(&self, balancer: usize, word: String) {
@@ -60,6 +64,8 @@ pub struct About<'a> {
     pub words: Option<&'a Words>,
     /// The balancer's place in the chain: its words are its own.
     pub(super) balancer: usize,
+    /// Microseconds since 1970, in place of the real time, for a test.
+    pub now: Option<u64>,
 }
 
 impl<'a> About<'a> {
@@ -70,7 +76,7 @@ impl<'a> About<'a> {
 
     /// A text to classify or rewrite.
     pub fn text(session: &'a SessionInfo, facts: &'a dyn FactSource) -> Self {
-        About { session, facts: Some(facts), verdict: None, words: None, balancer: 0 }
+        About { session, facts: Some(facts), verdict: None, words: None, balancer: 0, now: None }
     }
 
     /// The same, for the balancer at this place.
@@ -80,11 +86,11 @@ impl<'a> About<'a> {
 
     /// A statement to route.
     pub fn statement(session: &'a SessionInfo, verdict: &'a Verdict, words: &'a Words) -> Self {
-        About { session, facts: None, verdict: Some(verdict), words: Some(words), balancer: 0 }
+        About { session, facts: None, verdict: Some(verdict), words: Some(words), balancer: 0, now: None }
     }
 
     /// The session as such.
     pub fn session(session: &'a SessionInfo, words: &'a Words) -> Self {
-        About { session, facts: None, verdict: None, words: Some(words), balancer: 0 }
+        About { session, facts: None, verdict: None, words: Some(words), balancer: 0, now: None }
     }
 }

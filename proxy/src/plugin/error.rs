@@ -76,6 +76,13 @@ pub enum PluginError {
     #[error("no version of \"{0}\" is waiting to be put into use: waypool plugin push FILE brings one")]
     NoCandidate(String),
 
+    #[error(
+        "\"{0}\" is new: there is nothing in use to compare its answers with. \
+         waypool plugin test says what it answers, waypool plugin swap {0} puts it into use, and rollback \
+         takes it out again"
+    )]
+    NothingToCompare(String),
+
     #[error("there is no earlier version of \"{0}\" to go back to")]
     NothingEarlier(String),
 

@@ -5,7 +5,8 @@ use wasmtime::{AsContextMut, Store};
 
 use super::contract::{
     Admission, Description, Effects, Kind, Newcomer, Node, NodeRole, Observation, Opinion, Plan, Refusal,
-    Routing, RoutingAnswer,    Servers, SessionInfo, SessionPlan, SessionState, Statement, Transaction, VERSION, Verdict,
+    Routing, RoutingAnswer, Servers, SessionInfo, SessionPlan, SessionState, Statement, Transaction, VERSION,
+    Verdict,
 };
 use super::guest::Guest;
 use super::source::{Role, Roles};
@@ -110,8 +111,7 @@ impl Exports {
             }
             Role::Balancer => {
                 let topology = find.function::<(&[Node],), ()>(own, "topology")?;
-                let plan =
-                    find.function::<SessionParams<'_>, (Option<SessionPlan>,)>(own, "plan-session")?;
+                let plan = find.function::<SessionParams<'_>, (Option<SessionPlan>,)>(own, "plan-session")?;
                 self.balancer = Some(Balancer {
                     topology: *topology.func(),
                     plan_session: *plan.func(),
@@ -325,8 +325,7 @@ impl Exports {
         let Some(start) = self.session_start else {
             return absent(Role::Gate);
         };
-        let admission =
-            said(typed!(start, (&Newcomer,), (Answer<Admission>,)).call(store, (newcomer,))?.0)?;
+        let admission = said(typed!(start, (&Newcomer,), (Answer<Admission>,)).call(store, (newcomer,))?.0)?;
         if let Admission::Refuse(refusal) = &admission {
             refusal.check().or_else(malformed)?;
         }

@@ -38,10 +38,18 @@ pub(super) struct Plugin {
 /// What has become of a plugin since it was published.
 #[derive(Default)]
 pub(super) struct Record {
-    failures_in_a_row: AtomicU32,
+    /// Grows with each failure and shrinks with each success, ten times as
+    /// slowly: what a plugin does well in one role makes up for little that it
+    /// does badly in another.
+    debt: AtomicU32,
     /// Counters have other generations' calls in them: how many.
     calls_before: AtomicU64,
 }
+
+/// What a failure adds to a plugin's debt; a success takes one away.
+const FAILURE: u32 = 10;
+/// Five failures in a row, or more than every tenth call.
+const MAX_DEBT: u32 = 5 * FAILURE;
 
 /// A plugin with this many calls has proven itself. If it fails later then the
 /// statements have changed, not the plugin.
@@ -64,7 +72,7 @@ impl Plugin {
 
     /// It comes into use; its probation begins.
     pub fn begin_probation(&self) {
-        self.record.failures_in_a_row.store(0, Relaxed);
+        self.record.debt.store(0, Relaxed);
         self.record.calls_before.store(self.counters.calls(), Relaxed);
     }
 
@@ -78,14 +86,16 @@ impl Plugin {
     pub fn note_success(&self) {
         // Mostly a read, so that threads do not take the cache line from each
         // other.
-        if self.record.failures_in_a_row.load(Relaxed) != 0 {
-            self.record.failures_in_a_row.store(0, Relaxed);
+        let debt = self.record.debt.load(Relaxed);
+        if debt != 0 {
+            // Another thread's change may be lost: it need not be exact.
+            self.record.debt.store(debt - 1, Relaxed);
         }
     }
 
-    /// Returns how many there have been in a row.
-    pub fn note_failure(&self) -> u32 {
-        self.record.failures_in_a_row.fetch_add(1, Relaxed).saturating_add(1)
+    /// Whether it has failed too often.
+    pub fn note_failure(&self) -> bool {
+        self.record.debt.fetch_add(FAILURE, Relaxed) + FAILURE >= MAX_DEBT
     }
 }
 
@@ -265,7 +275,8 @@ impl Chain {
                     Role::Observer => chain.observed = true,
                 }
             }
-            let about_texts = plugin.roles.contains(Role::Classifier) || plugin.roles.contains(Role::Rewriter);
+            let about_texts =
+                plugin.roles.contains(Role::Classifier) || plugin.roles.contains(Role::Rewriter);
             let shadow_asks = member.shadow.as_ref().is_some_and(|shadow| shadow.plugin.asks_session);
             chain.per_session |= about_texts && (plugin.asks_session || shadow_asks);
         }

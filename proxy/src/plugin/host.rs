@@ -26,9 +26,6 @@ use super::source::{PluginSource, Roles};
 use super::ticker;
 use crate::config::{OnError, Plugins};
 
-/// Failures in a row after which a new plugin is taken out of use again.
-const MAX_FAILURES_IN_A_ROW: u32 = 5;
-
 /// Lines of history that are kept.
 const MAX_HISTORY: usize = 1000;
 
@@ -175,13 +172,20 @@ impl PluginHost {
         Ok(number)
     }
 
-    /// Puts back what the name had before its last change. A second time brings
-    /// the newer one again.
+    /// Puts back what the name had before its last change; a plugin that had
+    /// nothing before it goes out of use. A second time brings the newer one
+    /// again.
     pub fn rollback(&self, name: &str, by: &By) -> Result<u64, PluginError> {
         let mut changes = self.lock();
-        let earlier = changes.earlier.get(name).cloned();
-        let plugin = earlier.ok_or_else(|| PluginError::NothingEarlier(name.to_owned()))?;
-        self.put(&mut changes, plugin, Action::Rollback, by)
+        if let Some(plugin) = changes.earlier.get(name).cloned() {
+            return self.put(&mut changes, plugin, Action::Rollback, by);
+        }
+        let current = self.current.load_full();
+        let member = current.get(name).filter(|member| changes.may_do_without(&member.plugin));
+        let plugin = member.ok_or_else(|| PluginError::NothingEarlier(name.to_owned()))?.plugin.clone();
+        let number = self.take_out(&mut changes, name, Action::Rollback, by)?;
+        changes.earlier.insert(Arc::clone(&plugin.name), plugin);
+        Ok(number)
     }
 
     /// Takes a plugin out of its chains, until [`PluginHost::enable`].
@@ -225,7 +229,11 @@ impl PluginHost {
         by: &By,
     ) -> Result<u64, PluginError> {
         let mut next = self.next();
-        let place = next.place(name).ok_or_else(|| PluginError::NoSuchPlugin(name.to_owned()))?;
+        let is_new = changes.candidates.contains_key(name);
+        let place = next.place(name).ok_or_else(|| match is_new {
+            true => PluginError::NothingToCompare(name.to_owned()),
+            false => PluginError::NoSuchPlugin(name.to_owned()),
+        })?;
         let member = &mut next.members[place];
         let action = if shadow.is_some() { Action::Shadow } else { Action::EndShadow };
         let of = shadow.as_ref().map_or(&member.plugin, |shadow| &shadow.plugin);
@@ -320,7 +328,7 @@ impl PluginHost {
     #[cold]
     pub(super) fn note_failure(&self, plugin: &Arc<Plugin>, error: &CallError) {
         let failures = plugin.counters.add_fault(error.fault);
-        let in_a_row = plugin.note_failure();
+        let too_often = plugin.note_failure();
         if is_worth_a_line(failures) {
             tracing::error!(
                 target: "waypool::plugin",
@@ -329,14 +337,14 @@ impl PluginHost {
             );
         }
         // An error that it returns is its opinion of one statement.
-        if in_a_row >= MAX_FAILURES_IN_A_ROW && error.fault != Fault::Error && plugin.is_on_probation() {
-            self.give_up(plugin, in_a_row);
+        if too_often && error.fault != Fault::Error && plugin.is_on_probation() {
+            self.give_up(plugin, failures);
         }
     }
 
     /// Goes back to what was before this plugin, if it is still in use and
     /// there is something.
-    fn give_up(&self, plugin: &Arc<Plugin>, in_a_row: u32) {
+    fn give_up(&self, plugin: &Arc<Plugin>, failures: u64) {
         let mut changes = self.lock();
         let current = self.current.load_full();
         if !current.get(&plugin.name).is_some_and(|used| Arc::ptr_eq(&used.plugin, plugin)) {
@@ -346,7 +354,7 @@ impl PluginHost {
         if earlier.is_none() && !changes.may_do_without(plugin) {
             return;
         }
-        let by = By::new("waypool", format!("it failed {in_a_row} times in a row"));
+        let by = By::new("waypool", format!("it fails again and again, {failures} times in all"));
         tracing::error!(target: "waypool::plugin", plugin = %plugin.name, "going back to what was before: {}", by.why);
         let put = match earlier {
             Some(earlier) => self.put(&mut changes, earlier, Action::GiveUp, &by),
@@ -379,9 +387,11 @@ impl PluginHost {
             None => members.insert(changes.place_for(&plugin.name, &members), member),
         }
         let next = Generation::new(number, members)?;
-        if let Some(before) = before {
-            changes.earlier.insert(Arc::clone(&plugin.name), before);
-        }
+        match before {
+            Some(before) => changes.earlier.insert(Arc::clone(&plugin.name), before),
+            None => changes.earlier.remove(&plugin.name),
+        };
+        changes.disabled.remove(&plugin.name);
         changes.note(number, &plugin, action, by);
         plugin.begin_probation();
         Ok(self.publish(next))
@@ -420,7 +430,7 @@ impl PluginHost {
         number
     }
 
-    fn loader(&self) -> Loader<'_> {
+    pub(super) fn loader(&self) -> Loader<'_> {
         Loader { engine: &self.engine, linker: &self.linker, cache: &self.cache, recent: &self.recent }
     }
 
@@ -507,4 +517,3 @@ impl Changes {
         });
     }
 }
-

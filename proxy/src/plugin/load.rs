@@ -51,7 +51,7 @@ impl Loader<'_> {
         Ok((plugin.roles, plugin.sha256.clone(), description))
     }
 
-    fn link(&self, source: PluginSource, counters: Arc<Counters>) -> Result<Plugin, PluginError> {
+    pub fn link(&self, source: PluginSource, counters: Arc<Counters>) -> Result<Plugin, PluginError> {
         let Loaded { component, sha256 } = load(self.engine, self.cache, &source)?;
         let roles = roles(self.engine, &component, &source)?;
         let imports = imports(self.engine, &component);
@@ -147,7 +147,7 @@ fn contract(source: &PluginSource, detail: String) -> PluginError {
     PluginError::Contract { name: source.name().to_owned(), origin: source.origin.to_string(), detail }
 }
 
-fn start_error(source: &PluginSource, error: StartError) -> PluginError {
+pub(super) fn start_error(source: &PluginSource, error: StartError) -> PluginError {
     let (name, origin) = (source.name().to_owned(), source.origin.to_string());
     match error {
         StartError::Contract(detail) => PluginError::Contract { name, origin, detail },
@@ -158,8 +158,11 @@ fn start_error(source: &PluginSource, error: StartError) -> PluginError {
 
 /// Reads and compiles. May take seconds.
 fn load(engine: &Engine, cache: &LazyCache, source: &PluginSource) -> Result<Loaded, PluginError> {
-    let in_form =
-        |error| PluginError::Form { name: source.name().to_owned(), origin: source.origin.to_string(), error };
+    let in_form = |error| PluginError::Form {
+        name: source.name().to_owned(),
+        origin: source.origin.to_string(),
+        error,
+    };
     match &source.origin {
         Origin::Embedded { wasm, precompiled } => {
             let component = embedded(engine, wasm, precompiled).map_err(in_form)?;

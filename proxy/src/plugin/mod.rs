@@ -22,6 +22,7 @@
 //! - `generation`, `host`, `shadow`: which plugins are current; swap, rollback,
 //!   shadow.
 //! - `worker`: the calls that routing makes.
+//! - `trial`: one instance alone, for `waypool plugin test`.
 //! - `observe`: what observers are told, on a thread of their own.
 
 mod about;
@@ -42,6 +43,7 @@ mod shadow;
 mod source;
 mod store;
 mod ticker;
+mod trial;
 mod worker;
 
 pub use about::{About, Mark, Words};
@@ -54,6 +56,7 @@ pub use load::is_granted;
 pub use observe::{BATCH, Observed, Observers};
 pub use shadow::{Example, ShadowInfo};
 pub use source::{Origin, PluginSource, Role, Roles};
+pub use trial::Trial;
 pub use worker::{Considered, Instances, Memory, PluginWorker, Routed, Topology, Turn};
 
 #[cfg(test)]

@@ -18,8 +18,7 @@ pub enum Role {
 }
 
 impl Role {
-    pub const ALL: [Role; 5] =
-        [Role::Classifier, Role::Rewriter, Role::Balancer, Role::Gate, Role::Observer];
+    pub const ALL: [Role; 5] = [Role::Classifier, Role::Rewriter, Role::Balancer, Role::Gate, Role::Observer];
 
     /// The interface that a plugin of this role exports.
     pub(super) fn interface(self) -> String {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::contract::{
     Decision, Effects, FunctionFact, Kind, Node, NodeRole, Plan, RelationFact, RelationFacts, Routing,
-    Servers, SessionInfo, SessionState, Statement, Transaction, Verdict, Volatility,
+    Servers, SessionInfo, SessionPlan, SessionState, Statement, Transaction, Verdict, Volatility,
 };
 use super::*;
 use crate::config::{self, OnError, Plugins};
@@ -75,7 +75,8 @@ fn marked(mark: u64) -> PluginSource {
 
 /// Waypool's own, which stand last.
 fn own() -> [PluginSource; 3] {
-    let own = [("classify", embedded::CLASSIFY), ("balance", embedded::BALANCE), ("rewrite", embedded::REWRITE)];
+    let own =
+        [("classify", embedded::CLASSIFY), ("balance", embedded::BALANCE), ("rewrite", embedded::REWRITE)];
     own.map(|(name, (wasm, precompiled))| source(entry(name, "{}"), Origin::Embedded { wasm, precompiled }))
 }
 
@@ -196,14 +197,24 @@ impl Asker {
     }
 
     fn route_as(&mut self, verdict: &Verdict, random: u64) -> Result<Option<Routed>, CallError> {
-        let (plugins, chain) = self.plugins();
-        let about = About::statement(&self.who, verdict, &self.words);
-        let routed = plugins.route(&chain, &self.topology, READ, state(random), &self.memories, &about)?;
+        let routed = self.turn(verdict, random).said.map_err(|(_, error)| error)?;
         if let Some(Routed { by, routing: Routing::To(decision) }) = &routed {
             self.memories[*by] =
                 Memory { transaction: decision.transaction_memory, session: decision.session_memory };
         }
         Ok(routed)
+    }
+
+    fn turn(&mut self, verdict: &Verdict, random: u64) -> Turn {
+        let (plugins, chain) = self.plugins();
+        let about = About::statement(&self.who, verdict, &self.words);
+        plugins.route(&chain, &self.topology, READ, state(random), &self.memories, &about)
+    }
+
+    fn plan_session(&mut self) -> Result<Option<SessionPlan>, CallError> {
+        let (plugins, chain) = self.plugins();
+        let about = About::session(&self.who, &self.words);
+        plugins.plan_session(&chain, &self.topology, 5, &mut self.memories, &about)
     }
 
     #[track_caller]

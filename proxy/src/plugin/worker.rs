@@ -8,7 +8,7 @@ use wasmtime::Store;
 
 use super::about::{About, Words};
 use super::contract::{
-    Admission, Depends, Node, Newcomer, Observation, Opinion, Plan, Routing, SessionInfo, SessionPlan,
+    Admission, Depends, Newcomer, Node, Observation, Opinion, Plan, Routing, SessionInfo, SessionPlan,
     SessionState, Statement, Verdict,
 };
 use super::counters::CallCounter;
@@ -379,7 +379,9 @@ impl Instances {
         let Some(&place) = chain.balancers.get(balancer) else {
             return Ok(());
         };
-        self.tell_and_call(place, topology, &about.by(balancer), |exports, store| exports.ended(store, success))
+        self.tell_and_call(place, topology, &about.by(balancer), |exports, store| {
+            exports.ended(store, success)
+        })
     }
 
     /// Why the last route is as it is, for people.
@@ -482,13 +484,19 @@ impl Instances {
         // Before the facts are known both answer carefully.
         if more.missing.is_empty() && self.slots[place].shadow.is_some() {
             let missing = &mut more.missing;
-            self.shadow(place, name, || text.to_owned(), &answer, |slot| {
-                let (answer, more) = slot.run(|instance| instance.ask(about, &call))?;
-                // Its answer is only a careful one, too.
-                let known = more.missing.is_empty();
-                missing.extend(more.missing);
-                Ok(known.then_some(answer))
-            });
+            self.shadow(
+                place,
+                name,
+                || text.to_owned(),
+                &answer,
+                |slot| {
+                    let (answer, more) = slot.run(|instance| instance.ask(about, &call))?;
+                    // Its answer is only a careful one, too.
+                    let known = more.missing.is_empty();
+                    missing.extend(more.missing);
+                    Ok(known.then_some(answer))
+                },
+            );
         }
         asked.missing.extend(more.missing);
         Ok(answer)
@@ -545,12 +553,7 @@ struct Slot {
 
 impl Slot {
     fn new(plugin: &Arc<Plugin>) -> Self {
-        Slot {
-            plugin: Arc::clone(plugin),
-            instance: None,
-            told: None,
-            calls: plugin.counters.call_counter(),
-        }
+        Slot { plugin: Arc::clone(plugin), instance: None, told: None, calls: plugin.counters.call_counter() }
     }
 
     /// Tells a balancer of the servers, if it does not know.

@@ -152,7 +152,8 @@ impl Router {
 
     fn keep(&mut self, text: &[u8], depends: Depends, classified: &Rc<Classified>) {
         let verdict = &classified.verdict;
-        let names = verdict.reads.iter().chain(&verdict.writes).chain(&verdict.functions).chain(&verdict.tags);
+        let names =
+            verdict.reads.iter().chain(&verdict.writes).chain(&verdict.functions).chain(&verdict.tags);
         let cost = names.map(|name| name.len() + 24).sum::<usize>() + verdict.reason.len() + 128;
         let cost = match &classified.sent {
             Sent::AsIs => cost,

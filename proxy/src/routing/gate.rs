@@ -32,8 +32,7 @@ impl Router {
             user: newcomer.user.clone(),
             application_name: newcomer.application_name.clone(),
         };
-        let mut admitted =
-            Admitted { database: info.database.clone(), user: None, parameters: Vec::new() };
+        let mut admitted = Admitted { database: info.database.clone(), user: None, parameters: Vec::new() };
         let plugins = self.plugins.current().clone();
         let chain = plugins.chain(&info);
         if !chain.has_gates() {

@@ -91,7 +91,8 @@ pub async fn route(
         waited += wait;
     };
     // It does not run: those who counted it are told.
-    router.borrow_mut().unroute(scope, watching & !state.tell_end, words, mark);
+    let after = SessionState { tell_end: state.tell_end | watching, ..state };
+    router.borrow_mut().unroute(scope, &state, &after, words, mark);
     Err(error)
 }
 
@@ -150,13 +151,22 @@ impl Router {
         }
     }
 
-    /// A statement does not run after all: these balancers are told, and what
-    /// was remembered of it since `mark` is forgotten.
-    pub fn unroute(&mut self, scope: &Scope, tell_end: u8, words: &Words, mark: Mark) {
-        if tell_end != 0 {
-            self.ended(scope, tell_end, false, words);
+    /// A statement does not run after all. Balancers that asked to be told of
+    /// its end are told, and what they remembered of it since `mark` is
+    /// forgotten; those which were waiting for the transaction's end still are.
+    pub fn unroute(
+        &mut self,
+        scope: &Scope,
+        before: &SessionState,
+        after: &SessionState,
+        words: &Words,
+        mark: Mark,
+    ) {
+        let new = after.tell_end & !before.tell_end;
+        if new != 0 {
+            self.ended(scope, new, false, words);
         }
-        words.back_to(mark);
+        words.back_to(mark, before.tell_end);
     }
 
     /// With the balancers that watch, whatever the answer is.
@@ -237,7 +247,8 @@ impl Router {
         };
         let explained = self.explained(scope, verdict, said, words);
         // It does not run: whoever counted it counts it out.
-        self.unroute(scope, (watching | tells) & !state.tell_end, words, mark);
+        let after = SessionState { tell_end: state.tell_end | watching | tells, ..state };
+        self.unroute(scope, &state, &after, words, mark);
         explained
     }
 
@@ -258,7 +269,9 @@ impl Router {
         let why = scope.plugins.explain(&scope.chain, by, &about).map_err(failed)?;
         let (route, why) = match routing {
             Routing::To(decision) => (self.safe(scope, verdict, &decision, by), why),
-            Routing::Wait(millis) => (undecided(verdict), format!("it would wait for {millis} ms first: {why}")),
+            Routing::Wait(millis) => {
+                (undecided(verdict), format!("it would wait for {millis} ms first: {why}"))
+            }
             Routing::Refuse(refusal) => return Err(refused(&refusal)),
             Routing::Pass | Routing::Watch => (undecided(verdict), why),
         };

@@ -75,7 +75,8 @@ impl Router {
         }
         let chain = plugins.chain(info);
         let number = scopes.number(&chain, info);
-        let scope = Scope { number, database: database.clone(), info: Arc::new(info.clone()), plugins, chain };
+        let scope =
+            Scope { number, database: database.clone(), info: Arc::new(info.clone()), plugins, chain };
         let scope = Rc::new(scope);
         scopes.known.insert(info.clone(), scope.clone());
         scope

@@ -76,6 +76,35 @@ impl Session {
         }
     }
 
+    /// What an EXECUTE is, if the answer for its PREPARE holds no longer. The
+    /// text stays the one that was prepared.
+    pub(super) async fn classify_executed(&mut self, classified: &Classified) -> Result<(), PgError> {
+        let verdict = classified.verdict();
+        if verdict.kind != Kind::Execute {
+            return Ok(());
+        }
+        let name = verdict.name.as_deref().unwrap_or_default();
+        let Some(statement) = self.prepared.sql.get(name) else {
+            return Ok(());
+        };
+        if self.worker.router.borrow().holds(&statement.classified, &self.scope) {
+            return Ok(());
+        }
+        let text = statement.text.clone();
+        let found = self.worker.router.borrow_mut().lookup(&text, &self.scope);
+        let again = match found {
+            Some(found) => found,
+            None => routing::classify(&self.worker.router, &text, &self.scope).await?,
+        };
+        if let Sent::Refused(refusal) = &again.sent {
+            return Err(routing::refused(refusal));
+        }
+        if let Some(statement) = self.prepared.sql.get_mut(name) {
+            statement.classified = again;
+        }
+        Ok(())
+    }
+
     /// An EXECUTE is what its PREPARE was.
     pub(super) fn executed(&self, classified: Rc<Classified>) -> Rc<Classified> {
         if classified.verdict().kind != Kind::Execute {
@@ -121,6 +150,7 @@ impl Session {
         began: Option<Instant>,
     ) -> Result<(), LinkError> {
         let edited = self.edited(classified)?;
+        self.classify_executed(classified).await.map_err(LinkError::Statement)?;
         let what = self.executed(classified.clone());
         let mark = self.words.mark();
         let route = self.route(what.verdict()).await;

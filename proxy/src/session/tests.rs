@@ -43,11 +43,11 @@ fn a_failed_parse_leaves_the_name_as_it_was() {
     let mut prepared = Prepared::default();
     let what = Classified::function_call();
     let first = parse_frame(b"s", b"SELECT 1");
-    assert!(prepared.parse(b"s", &first, what.clone(), 0).is_some());
-    let undo = prepared.parse(b"s", &parse_frame(b"s", b"SELECT 2"), what.clone(), 0).unwrap();
+    assert!(prepared.parse(b"s", &first, None, what.clone(), 0).is_some());
+    let undo = prepared.parse(b"s", &parse_frame(b"s", b"SELECT 2"), None, what.clone(), 0).unwrap();
     prepared.undo(undo);
     assert_eq!(*prepared.get(b"s").unwrap().parse, *first);
-    let undo = prepared.parse(b"t", &first, what, 0).unwrap();
+    let undo = prepared.parse(b"t", &first, None, what, 0).unwrap();
     prepared.undo(undo);
     assert!(prepared.get(b"t").is_none());
 }
@@ -55,7 +55,7 @@ fn a_failed_parse_leaves_the_name_as_it_was() {
 #[test]
 fn a_closed_name_is_stale_where_it_was_prepared_too() {
     let mut prepared = Prepared::default();
-    prepared.parse(b"s", &parse_frame(b"s", b"SELECT 1"), Classified::function_call(), 0);
+    prepared.parse(b"s", &parse_frame(b"s", b"SELECT 1"), None, Classified::function_call(), 0);
     let statement = prepared.get(b"s").unwrap();
     statement.on.set(bit(0) | bit(1));
     prepared.close(b"s", 0);
@@ -68,7 +68,7 @@ fn a_closed_name_is_stale_where_it_was_prepared_too() {
 fn what_a_lost_server_had_is_forgotten() {
     let mut prepared = Prepared::default();
     let what = Classified::function_call();
-    prepared.parse(b"s", &parse_frame(b"s", b"SELECT 1"), what.clone(), 1);
+    prepared.parse(b"s", &parse_frame(b"s", b"SELECT 1"), None, what.clone(), 1);
     prepared.bind(b"p", Portal { server: 1, classified: what });
     prepared.forget_server(1);
     assert_eq!(prepared.get(b"s").unwrap().on.get(), 0);

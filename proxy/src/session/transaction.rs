@@ -192,8 +192,8 @@ impl Session {
     /// A statement that was routed will not run after all: balancers that asked
     /// to be told of its end are told now, unless the transaction's will come.
     pub(super) fn unroute(&self, state: SessionState, mark: Mark) {
-        let tell_end = state.tell_end & !self.state.tell_end;
-        self.worker.router.borrow_mut().unroute(&self.scope, tell_end, &self.words, mark);
+        let mut router = self.worker.router.borrow_mut();
+        router.unroute(&self.scope, &self.state, &state, &self.words, mark);
     }
 
     /// Takes over what has been swapped since the last statement, but never in

@@ -70,7 +70,7 @@ fn loading_is_quicker_than_compiling() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("waypool.toml");
     let text = format!(
-        "[[backend]]\nhostname = \"127.0.0.1\"\nport = 1\n[plugins.{WITNESS}]\npath = {:?}\n",
+        "sr_check_user = \"nobody\"\n[[backend]]\nhostname = \"127.0.0.1\"\nport = 1\n[plugins.{WITNESS}]\npath = {:?}\n",
         witness.sound(1)
     );
     fs::write(&config, text).unwrap();

@@ -39,7 +39,7 @@ fn minute(options: &str) -> (Done, Vec<Timed>, Windows) {
     let proxy =
         builder(&witness).environment("XDG_CACHE_HOME", &nowhere.path().display().to_string()).start();
     let mut operator = Operator::new(&proxy, &witness);
-    let load = Load::mixed(&proxy, &format!("-c {CLIENTS} -j 2 -l {options}"));
+    let load = Load::mixed(&proxy, &format!("-c {CLIENTS} -l {options}"));
     let mut windows = Windows::default();
     let began = Instant::now();
     for number in 1..=SWAPS {

@@ -72,7 +72,10 @@ impl Rewriter for Firewall {
     fn rewrite(&mut self, text: &str, host: &Host) -> Result<Plan> {
         let text = Text::new(text);
         let refusal = match text.is_ambiguous() {
-            true => refuse("a backslash stands before a quote in a string", "Where that string ends depends on a setting: write E'…', or send it as a parameter."),
+            true => refuse(
+                "a backslash stands before a quote in a string",
+                "Where that string ends depends on a setting: write E'…', or send it as a parameter.",
+            ),
             false => text.statements().find_map(|statement| self.judge(statement, host)),
         };
         // Most texts are not refused, and need no look at the user.
@@ -97,7 +100,9 @@ impl Firewall {
             return refuse(format!("{} is not allowed here", verb.to_ascii_uppercase()), hint);
         }
         match statement.whole_table_write().filter(|verb| self.config.whole_table.contains(*verb)) {
-            Some("truncate") => refuse("TRUNCATE is not allowed here", "DELETE … WHERE true deletes all rows."),
+            Some("truncate") => {
+                refuse("TRUNCATE is not allowed here", "DELETE … WHERE true deletes all rows.")
+            }
             Some(verb) => {
                 let hint = "Write WHERE true if all rows are meant.";
                 refuse(format!("{} without WHERE", verb.to_ascii_uppercase()), hint)

@@ -87,7 +87,8 @@ impl Statement<'_> {
             return true;
         };
         matches!(self.kind(before), Some(TokenKind::ParenOpen | TokenKind::ParenClose))
-            || self.is(before, &["as", "explain", "analyze", "analyse", "verbose", "also", "instead", "atomic"])
+            || self
+                .is(before, &["as", "explain", "analyze", "analyse", "verbose", "also", "instead", "atomic"])
     }
 
     /// Whether this word stands behind `at`, outside of parentheses, before the

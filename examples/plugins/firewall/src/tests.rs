@@ -78,7 +78,8 @@ fn ddl_has_its_time() {
     let host = FakeHost::new();
     for (now, allowed) in [(at(22, 59), false), (at(23, 0), true), (at(1, 29), true), (at(1, 30), false)] {
         host.set_now(now);
-        for text in ["DROP TABLE t", "alter table t add a int", "EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1"] {
+        for text in ["DROP TABLE t", "alter table t add a int", "EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1"]
+        {
             let said = refused(&mut plugin, text, &host);
             assert_eq!(said.is_empty(), allowed, "{now}: {said}");
         }

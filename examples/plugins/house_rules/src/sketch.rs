@@ -34,15 +34,14 @@ pub struct Reference {
 
 /// What reads or writes rows. Names elsewhere (ALTER TABLE, …) do not matter.
 const ABOUT_ROWS: [&str; 12] = [
-    "select", "with", "table", "values", "insert", "update", "delete", "merge", "explain", "prepare", "declare",
-    "copy",
+    "select", "with", "table", "values", "insert", "update", "delete", "merge", "explain", "prepare",
+    "declare", "copy",
 ];
 /// What ends the FROM clause.
 const CLAUSES: [&str; 9] = ["where", "group", "having", "window", "order", "limit", "offset", "fetch", "for"];
 /// What else may stand behind a table, and is no alias.
-const JOINS: [&str; 11] = [
-    "join", "left", "right", "full", "inner", "cross", "natural", "on", "using", "tablesample", "set",
-];
+const JOINS: [&str; 11] =
+    ["join", "left", "right", "full", "inner", "cross", "natural", "on", "using", "tablesample", "set"];
 
 impl<'t> Sketch<'t> {
     pub fn new(text: &'t str) -> Self {
@@ -65,7 +64,8 @@ impl<'t> Sketch<'t> {
     /// A name that is ours, where it is neither one of these references nor the
     /// first part of a longer name, such as `orders.id`.
     pub fn names_elsewhere(&self, edited: &[&Reference], ours: impl Fn(&str) -> bool) -> Option<String> {
-        let about_rows = self.kind(0) == Some(TokenKind::ParenOpen) || ABOUT_ROWS.contains(&self.word(0).as_str());
+        let about_rows =
+            self.kind(0) == Some(TokenKind::ParenOpen) || ABOUT_ROWS.contains(&self.word(0).as_str());
         let mut places = (0..self.tokens.len()).filter(|_| about_rows);
         places.find_map(|at| {
             let name = self.name(at).filter(|name| ours(name))?;
@@ -75,9 +75,7 @@ impl<'t> Sketch<'t> {
     }
 
     fn read_target(&mut self, at: usize) {
-        if let Some((reference, _)) = self.reference(at, false) {
-            self.references.push(reference);
-        }
+        self.references.extend(self.reference(at, false));
     }
 
     fn read_select(&mut self) {
@@ -104,23 +102,23 @@ impl<'t> Sketch<'t> {
 
     /// The tables between FROM and the next clause.
     fn read_from(&mut self, from: usize, end: usize) {
-        let starts = |at: &usize| {
-            *at == from || self.kind(*at) == Some(TokenKind::Comma) || self.word(*at) == "join"
-        };
+        let starts =
+            |at: &usize| *at == from || self.kind(*at) == Some(TokenKind::Comma) || self.word(*at) == "join";
         let items: Vec<usize> = self.outside().filter(|at| (from..end).contains(at)).filter(starts).collect();
-        self.references = items.into_iter().filter_map(|at| Some(self.reference(at + 1, true)?.0)).collect();
+        self.references = items.into_iter().filter_map(|at| self.reference(at + 1, true)).collect();
     }
 
-    /// The table at this place, and where the next token is. None if it is
-    /// something else: a subquery, a function, ONLY or LATERAL.
-    fn reference(&self, first: usize, is_read: bool) -> Option<(Reference, usize)> {
+    /// The table at this place. None if it is something else: a subquery, a
+    /// function, ONLY or LATERAL.
+    fn reference(&self, first: usize, is_read: bool) -> Option<Reference> {
         let mut last = first;
         while self.kind(last + 1) == Some(TokenKind::Dot) {
             last += 2;
         }
         let name = self.name(last)?;
         let next = last + 1;
-        let special = ["only", "lateral"].contains(&self.word(first).as_str()) || self.word(next) == "tablesample";
+        let special =
+            ["only", "lateral"].contains(&self.word(first).as_str()) || self.word(next) == "tablesample";
         let is_function = is_read && self.kind(next) == Some(TokenKind::ParenOpen);
         // `orders *`: with its partitions, as always.
         let is_starred = self.kind(next) == Some(TokenKind::Operator);
@@ -128,14 +126,13 @@ impl<'t> Sketch<'t> {
             return None;
         }
         let (first, last) = (self.tokens[first], self.tokens[last]);
-        let reference = Reference {
+        Some(Reference {
             name,
             range: first.start..last.end,
             last: last.start..last.end,
             has_alias: self.is_alias(next),
             is_read,
-        };
-        Some((reference, next))
+        })
     }
 
     fn is_alias(&self, at: usize) -> bool {

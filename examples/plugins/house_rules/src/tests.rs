@@ -43,13 +43,22 @@ fn a_condition_on_a_table() {
     for (text, edited) in [
         ("SELECT * FROM orders", "SELECT * FROM {} AS orders"),
         ("SELECT o.id FROM orders o WHERE o.a = $1 OR true", "SELECT o.id FROM {} o WHERE o.a = $1 OR true"),
-        ("select 1 from Orders as \"O\", items;", "select 1 from (SELECT * FROM Orders WHERE tenant = current_user) as \"O\", items;"),
+        (
+            "select 1 from Orders as \"O\", items;",
+            "select 1 from (SELECT * FROM Orders WHERE tenant = current_user) as \"O\", items;",
+        ),
         (
             "SELECT orders.id FROM items i JOIN orders ON orders.id = i.o LEFT JOIN x USING (a)",
             "SELECT orders.id FROM items i JOIN {} AS orders ON orders.id = i.o LEFT JOIN x USING (a)",
         ),
-        ("SELECT a IS DISTINCT FROM b FROM orders -- all", "SELECT a IS DISTINCT FROM b FROM {} AS orders -- all"),
-        ("SELECT * FROM public.orders", "SELECT * FROM (SELECT * FROM public.orders WHERE tenant = current_user) AS orders"),
+        (
+            "SELECT a IS DISTINCT FROM b FROM orders -- all",
+            "SELECT a IS DISTINCT FROM b FROM {} AS orders -- all",
+        ),
+        (
+            "SELECT * FROM public.orders",
+            "SELECT * FROM (SELECT * FROM public.orders WHERE tenant = current_user) AS orders",
+        ),
         ("SELECT 1 FROM orders FOR UPDATE", "SELECT 1 FROM {} AS orders FOR UPDATE"),
         ("SELECT 'orders' FROM items -- orders", "SELECT 'orders' FROM items -- orders"),
         // Writes are not reads.
@@ -70,14 +79,20 @@ fn a_new_name() {
         ("INSERT INTO customers VALUES (1)", "INSERT INTO clients AS customers VALUES (1)"),
         ("INSERT INTO customers (id) SELECT 1", "INSERT INTO clients AS customers (id) SELECT 1"),
         ("UPDATE customers c SET a = 1", "UPDATE clients c SET a = 1"),
-        ("DELETE FROM customers WHERE customers.id = 1", "DELETE FROM clients AS customers WHERE customers.id = 1"),
+        (
+            "DELETE FROM customers WHERE customers.id = 1",
+            "DELETE FROM clients AS customers WHERE customers.id = 1",
+        ),
     ] {
         assert_eq!(rewrite(&mut plugin, text), edited, "{text}");
     }
     let mut elsewhere = self::plugin(|config| {
         config.renames = [("customers".to_owned(), "crm.clients".to_owned())].into();
     });
-    assert_eq!(rewrite(&mut elsewhere, "SELECT 1 FROM shop.customers"), "SELECT 1 FROM crm.clients AS customers");
+    assert_eq!(
+        rewrite(&mut elsewhere, "SELECT 1 FROM shop.customers"),
+        "SELECT 1 FROM crm.clients AS customers"
+    );
 }
 
 /// Texts in which `orders` stands where no edit is certain to be right.
@@ -98,10 +113,13 @@ const UNSURE: [&str; 12] = [
 
 #[test]
 fn where_it_is_not_sure() {
-    let (mut careful, mut generous) = (plugin(rules), plugin(|config| {
-        rules(config);
-        config.otherwise = Otherwise::Keep;
-    }));
+    let (mut careful, mut generous) = (
+        plugin(rules),
+        plugin(|config| {
+            rules(config);
+            config.otherwise = Otherwise::Keep;
+        }),
+    );
     for text in UNSURE {
         assert_eq!(rewrite(&mut careful, text), "table orders cannot be used in this way here", "{text}");
         assert_eq!(rewrite(&mut generous, text), text);
@@ -113,7 +131,10 @@ fn a_limit() {
     let mut plugin = plugin(|config| config.limit = 1000);
     for (text, edited) in [
         ("SELECT * FROM t", "SELECT * FROM t LIMIT 1000"),
-        ("SELECT * FROM t ORDER BY a OFFSET 5 ; -- all", "SELECT * FROM t ORDER BY a OFFSET 5 LIMIT 1000 ; -- all"),
+        (
+            "SELECT * FROM t ORDER BY a OFFSET 5 ; -- all",
+            "SELECT * FROM t ORDER BY a OFFSET 5 LIMIT 1000 ; -- all",
+        ),
         ("SELECT * FROM (SELECT 1 LIMIT 1) AS s", "SELECT * FROM (SELECT 1 LIMIT 1) AS s LIMIT 1000"),
     ] {
         assert_eq!(rewrite(&mut plugin, text), edited, "{text}");

@@ -158,8 +158,11 @@ impl Observer for LeastLoad {
     fn observe(&mut self, statements: &[Observation], host: &Host) {
         // A failed read is no measure: it may have been cancelled at once.
         let reads = |read: &&Observation| read.kind == Kind::Select && read.sqlstate.is_none();
-        let mut seen: Vec<(u32, u64)> =
-            statements.iter().filter(reads).filter_map(|read| Some((read.node?, read.duration_micros))).collect();
+        let mut seen: Vec<(u32, u64)> = statements
+            .iter()
+            .filter(reads)
+            .filter_map(|read| Some((read.node?, read.duration_micros)))
+            .collect();
         seen.sort_unstable();
         for reads in seen.chunk_by(|(a, _), (b, _)| a == b) {
             let sum: u64 = reads.iter().map(|(_, micros)| micros).sum();

@@ -7,10 +7,6 @@ use waypool_plugin_sdk::Host;
 /// something perhaps, is wrong no longer than this.
 const COUNTED_MILLIS: u64 = 60_000;
 
-/// Words of this plugin in the session's memory. Other balancers of the chain
-/// may keep words there, too.
-const WORD: &str = "least_load runs on ";
-
 /// One server's load.
 #[derive(Debug)]
 pub struct Load {
@@ -32,7 +28,7 @@ impl Load {
     /// One more, until [`end`]. A transaction, or a batch of statements, counts
     /// once: its end is told once.
     pub fn begin(&self, host: &Host) {
-        let word = format!("{WORD}{}", self.node);
+        let word = self.node.to_string();
         if !host.remembered().contains(&word) {
             host.remember(&word);
             host.add(&self.running, 1, Some(COUNTED_MILLIS));
@@ -57,7 +53,7 @@ impl Load {
 /// The statement or transaction is over, on every server where it counted.
 pub fn end(host: &Host) {
     let remembered = host.remembered();
-    let nodes = remembered.iter().filter_map(|word| word.strip_prefix(WORD)?.parse().ok());
+    let nodes = remembered.iter().filter_map(|word| word.parse().ok());
     for node in nodes {
         host.add(&Load::of(node).running, -1, Some(COUNTED_MILLIS));
     }

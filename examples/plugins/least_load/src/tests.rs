@@ -48,7 +48,7 @@ fn reads_go_where_the_fewest_run() {
     assert_eq!([(); 4].map(|()| read(&mut plugin, &host)), [1, 2, 1, 2]);
     // One on server 1 ends.
     host.end_transaction();
-    host.remember("least_load runs on 1");
+    host.remember("1");
     plugin.ended(true, &host);
     assert_eq!(read(&mut plugin, &host), 1);
 }

@@ -44,7 +44,11 @@ fn a_comment_names_the_tenant() {
         ("SELECT 1", &[]),
     ] {
         // One text looks like another to the cache, but for the comment.
-        assert_eq!(classify(&mut plugin, text, &host), (tags.iter().map(|&tag| tag.into()).collect(), Depends::Text), "{text}");
+        assert_eq!(
+            classify(&mut plugin, text, &host),
+            (tags.iter().map(|&tag| tag.into()).collect(), Depends::Text),
+            "{text}"
+        );
     }
 }
 

@@ -124,3 +124,11 @@ fn any_bytes_are_survived() {
         let _ = shape(&text, true, &mut out);
     }
 }
+
+#[test]
+fn a_string_which_a_setting_makes_longer_is_not_folded() {
+    let mut out = Vec::new();
+    assert_eq!(shape(br"SELECT '\' || ', f() --'", true, &mut out), Shape::Exact);
+    out.clear();
+    assert_ne!(shape(br"SELECT 'a\b' || 'c'", true, &mut out), Shape::Exact);
+}

@@ -5,10 +5,15 @@ use super::Memo;
 /// Asks, and says whether it had to.
 fn get(memo: &mut Memo<u32>, schema: Option<&str>, name: &str, fact: u32) -> (u32, bool) {
     let mut asked = false;
-    let fact = memo.get(schema, name, |fact| *fact != 0, || {
-        asked = true;
-        fact
-    });
+    let fact = memo.get(
+        schema,
+        name,
+        |fact| *fact != 0,
+        || {
+            asked = true;
+            fact
+        },
+    );
     (fact, asked)
 }
 

@@ -60,6 +60,7 @@ impl Subject for Fake {
         let Question { home, session_memory, .. } = *question;
         Ok(match (question.verdict.tags.first().map(String::as_str), session_memory) {
             (Some("wait"), _) => Routing::Wait(5),
+            (Some("watch"), _) => Routing::Watch,
             (Some("refuse"), _) => Routing::Refuse(refusal()),
             (_, 2) => Routing::Pass,
             _ => Routing::To(Decision {
@@ -125,7 +126,8 @@ fn what_is_expected_may_come() {
             { statement = "x", random = 3, routed_to = 3, planned_home = 3 },
             { statement = "x", home = 1, behind = { servers = "all" }, routed_to = "all" },
             { statement = "x", behind = { servers = "primary" }, routed_to = "primary" },
-            { statement = "x", behind = { tags = ["wait"] }, waits = 5 },
+            { statement = "x", behind = { tags = ["wait"] }, waits = 5, watches = false },
+            { statement = "x", behind = { tags = ["watch"] }, watches = true, passes = false },
             { statement = "x", behind = { tags = ["refuse"] }, refused = "42501" },
             { statement = "x", repeat = 3, passes = true, counted = { routed = 3, other = 0 } },
         ]

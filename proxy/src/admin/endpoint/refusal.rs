@@ -51,6 +51,7 @@ fn status(error: &PluginError) -> StatusCode {
         // It is in the wrong state for that.
         PluginError::NoCandidate(_)
         | PluginError::NothingEarlier(_)
+        | PluginError::NothingToCompare(_)
         | PluginError::NotDisabled(_)
         | PluginError::Indispensable { .. }
         | PluginError::Missing(_)

@@ -23,6 +23,7 @@ use self::stop::Stop;
 use crate::config::{LogFormat, LogLevel};
 use crate::logging;
 use anyhow::{Context, bail};
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "While it runs, every user of this machine can connect to it without a password.")]
@@ -33,6 +34,9 @@ pub struct Options {
     /// Where Waypool listens [default: 9999, or a free port if that is taken]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
+    /// Write its configuration here, for `waypool plugin` [default: in its temporary folder]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 pub fn demo(options: &Options) -> anyhow::Result<()> {
@@ -47,7 +51,7 @@ pub fn demo(options: &Options) -> anyhow::Result<()> {
 }
 
 fn run(options: &Options, screen: &Screen, stop: &Stop) -> anyhow::Result<()> {
-    let stage = Stage::build(options.port, screen, stop)?;
+    let stage = Stage::build(options.port, options.config.as_deref(), screen, stop)?;
     let outcome = show(&stage, options, screen, stop);
     stage.clear(screen)?;
     outcome

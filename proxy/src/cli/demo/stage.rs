@@ -7,10 +7,10 @@ use crate::listen::Running;
 use crate::proxy::Proxy;
 use anyhow::{Context, anyhow, bail};
 use std::cell::{Cell, RefCell};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use waypool_sandbox::{Cluster, Installation, Port, SUPERUSER, Server};
@@ -23,10 +23,12 @@ const USUAL_PORT: u16 = 9999;
 pub struct Stage {
     running: Running,
     cluster: Cluster,
-    /// Its configuration, for people to look at.
-    pub config: PathBuf,
+    config: ConfigFile,
     pub port: ListenPort,
 }
+
+/// Waypool's configuration, removed at the end.
+struct ConfigFile(PathBuf);
 
 /// Where Waypool listens.
 pub enum ListenPort {
@@ -38,19 +40,25 @@ pub enum ListenPort {
 
 impl Stage {
     /// Starts everything, and tells of each step.
-    pub fn build(port: Option<u16>, screen: &Screen, stop: &Stop) -> anyhow::Result<Self> {
+    pub fn build(
+        port: Option<u16>,
+        config: Option<&Path>,
+        screen: &Screen,
+        stop: &Stop,
+    ) -> anyhow::Result<Self> {
         // What cannot work should fail before the slow steps, not after them.
         let installation = Installation::find()?;
         let port = ListenPort::choose(port)?;
+        if let Some(file) = config.filter(|file| file.exists()) {
+            bail!("{} is there already: move it away, or give --config another name", file.display());
+        }
         screen.heading("Waypool demo: a primary, a streaming standby, and Waypool in front")?;
         let cluster = start_servers(installation, screen, stop)?;
         stop.check()?;
 
         let step = screen.step(format!("waypool: starting on port {}", port.number()))?;
-        let config = cluster.folder().join("waypool.toml");
-        fs::write(&config, configuration(&cluster, port.number()))
-            .with_context(|| format!("cannot write {}", config.display()))?;
-        let loaded = Config::load(&config).map_err(|errors| anyhow!("{errors}"))?;
+        let config = ConfigFile::write(config, &cluster, port.number())?;
+        let loaded = Config::load(&config.0).map_err(|errors| anyhow!("{errors}"))?;
         let running = Running::start(Proxy::new(loaded)?)?;
         step.done()?;
         Ok(Stage { running, cluster, config, port })
@@ -72,6 +80,11 @@ impl Stage {
         self.cluster.installation()
     }
 
+    /// Its configuration, for people to look at.
+    pub fn config(&self) -> &Path {
+        &self.config.0
+    }
+
     /// How to connect to Waypool.
     pub fn conninfo(&self) -> String {
         format!("host=127.0.0.1 port={} user={SUPERUSER} dbname=postgres", self.port.number())
@@ -82,15 +95,35 @@ impl Stage {
         let folder = self.cluster.folder().to_owned();
         screen.line("")?;
         let step = screen.step(format!("stopping, and removing {}", folder.display()))?;
-        let Stage { running, cluster, .. } = self;
+        let Stage { running, cluster, config, .. } = self;
         running.stop();
-        drop(cluster);
+        drop((config, cluster));
         if folder.exists() {
             bail!("{} could not be removed; please do", folder.display());
         }
         step.done()?;
         screen.line("  everything removed")?;
         Ok(())
+    }
+}
+
+// === impl ConfigFile ===
+
+impl ConfigFile {
+    fn write(wanted: Option<&Path>, cluster: &Cluster, port: u16) -> anyhow::Result<Self> {
+        let path = wanted.map_or_else(|| cluster.folder().join("waypool.toml"), Path::to_owned);
+        let mut file = File::create_new(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let config = ConfigFile(path);
+        file.write_all(configuration(cluster, port).as_bytes())
+            .with_context(|| format!("cannot write {}", config.0.display()))?;
+        Ok(config)
+    }
+}
+
+impl Drop for ConfigFile {
+    fn drop(&mut self) {
+        // It may stand outside of the cluster's folder.
+        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -167,6 +200,7 @@ fn named(step: &str) -> String {
 /// Reads go to the standby alone, so that the tour can say where one went.
 fn configuration(cluster: &Cluster, port: u16) -> String {
     let (primary, standby) = (cluster.primary().port(), cluster.server(1).port());
+    let (socket, pushed) = (cluster.folder().join("waypool.admin"), cluster.folder().join("plugins.pushed"));
     format!(
         "# The configuration of `waypool demo`.\n\
          port = {port}\n\
@@ -189,6 +223,13 @@ fn configuration(cluster: &Cluster, port: u16) -> String {
          hostname = \"127.0.0.1\"\n\
          port = {standby}\n\
          weight = 1\n\
-         application_name = \"server1\"\n"
+         application_name = \"server1\"\n\
+         \n\
+         # For `waypool plugin list` and its like\n\
+         [admin]\n\
+         socket = {socket:?}\n\
+         \n\
+         [plugins]\n\
+         push_directory = {pushed:?}\n"
     )
 }

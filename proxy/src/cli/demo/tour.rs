@@ -212,8 +212,10 @@ pub fn what_next(stage: &Stage, screen: &Screen) -> io::Result<()> {
         screen.line(format_args!("  {}  {about}", typed(format!("{statement:<27}"))))?;
     }
     screen.line(format_args!(
-        "\n  The configuration:  {}\n  The plugin:         examples/plugins/primary_only, 40 lines of Rust to change\n",
-        stage.config.display()
+        "\n  The configuration:  {}\n  The plugin:         examples/plugins/primary_only, 40 lines of Rust to change\n  \
+         All plugins:        waypool plugin list -c {}\n",
+        stage.config().display(),
+        stage.config().display()
     ))?;
     screen.line("  Ctrl-C ends the demo and removes everything.")
 }

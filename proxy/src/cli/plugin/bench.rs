@@ -199,13 +199,19 @@ impl Measured {
         let (plugins, chain, memories) = (&self.plugins, &self.chain, [Memory::default(); MAX_BALANCERS]);
         let about = About::session(&self.session, &words);
         measure("plan-session".to_owned(), &mut || {
-            plugins.plan_session(chain, &topology, 7, &mut [Memory::default(); MAX_BALANCERS], &about).map(|plan| {
-                black_box(plan);
-            })
+            plugins.plan_session(chain, &topology, 7, &mut [Memory::default(); MAX_BALANCERS], &about).map(
+                |plan| {
+                    black_box(plan);
+                },
+            )
         })?;
         let about = About::statement(&self.session, &verdict, &words);
         measure("route".to_owned(), &mut || {
-            plugins.route(chain, &topology, statement, state, &memories, &about).said.map(|to| drop(black_box(to))).map_err(|(_, error)| error)
+            plugins
+                .route(chain, &topology, statement, state, &memories, &about)
+                .said
+                .map(|to| drop(black_box(to)))
+                .map_err(|(_, error)| error)
         })
     }
 

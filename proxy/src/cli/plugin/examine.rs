@@ -14,7 +14,7 @@ use crate::plugin::{Options, Origin, PluginHost, PluginSource, Role, is_granted}
 use crate::proxy;
 
 /// A server that is never connected to.
-const CONFIG: &str = "sr_check_user = \"nobody\"\n[[backend]]\nhostname = \"127.0.0.1\"\nport = 1\n";
+pub const CONFIG: &str = "sr_check_user = \"nobody\"\n[[backend]]\nhostname = \"127.0.0.1\"\nport = 1\n";
 
 /// What there is to say about a file.
 #[derive(Debug, Serialize)]

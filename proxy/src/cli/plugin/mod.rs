@@ -1,8 +1,9 @@
 //! `waypool plugin`: one file a subcommand.
 //!
 //! - On this machine: `new`, `build`, `test`, `inspect`, `bench`, `keygen`,
-//!   `sign`; with `toolchain` and `project` (what cargo needs and makes) and
-//!   `examine` (a file as the proxy sees it).
+//!   `sign`; with `toolchain` and `project` (what cargo needs and makes),
+//!   `examine` (a file as the proxy sees it), `wasm_subject` and `words` (a file
+//!   as a table of statements asks it).
 //! - To a running proxy: `list`, `push`, `swap`, `shadow`, `rollback`,
 //!   `disable`, `enable`, `stats`, `history`; with `client` (HTTP).
 //! - `output`: tables for people, JSON for programs.
@@ -28,6 +29,8 @@ mod stats;
 mod swap;
 mod test;
 mod toolchain;
+mod wasm_subject;
+mod words;
 
 use clap::Subcommand;
 

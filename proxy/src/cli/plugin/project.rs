@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use toml::de::DeTable;
 
-/// The tables of statements that a plugin is tested with.
-const TABLE: &str = "tests/table.toml";
+/// Where tables of statements are, with which a plugin is tested.
+const TESTS: &str = "tests";
 
 #[derive(Debug)]
 pub struct Project {
@@ -39,7 +39,22 @@ impl Project {
         self.folder.join(format!("{}.wasm", self.name))
     }
 
-    pub fn table(&self) -> PathBuf {
-        self.folder.join(TABLE)
+    /// The tables of statements: every TOML file among the tests.
+    pub fn tables(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let folder = self.folder.join(TESTS);
+        if !folder.exists() {
+            return Ok(Vec::new());
+        }
+        let files =
+            std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let mut tables = Vec::new();
+        for file in files {
+            let path = file.with_context(|| format!("cannot read {}", folder.display()))?.path();
+            if path.extension().is_some_and(|kind| kind == "toml") {
+                tables.push(path);
+            }
+        }
+        tables.sort();
+        Ok(tables)
     }
 }

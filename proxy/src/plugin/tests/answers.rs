@@ -1,8 +1,6 @@
 //! Questions and answers reach the other side whole.
 
-use super::super::contract::{
-    Admission, Changes, Depends, Edit, Newcomer, ReadAfter, Refusal, SessionPlan, Value,
-};
+use super::super::contract::{Admission, Changes, Depends, Edit, Newcomer, ReadAfter, Refusal, Value};
 use super::*;
 
 #[test]
@@ -67,11 +65,9 @@ fn the_topology_is_told_when_its_epoch_changes() {
 fn a_session_gets_its_plan() {
     let mut asker = asker();
     asker.topology = topology(1, 3);
-    let (plugins, chain) = asker.plugins();
-    let about = About::session(&asker.who, &asker.words);
-    let planned = plugins.plan_session(&chain, &asker.topology, 5, &about).unwrap();
-    let plan = SessionPlan { home: 2, memory: 11, read_after: ReadAfter::User, wait_millis: 2 };
-    assert_eq!(planned, Some((0, plan)));
+    let plan = SessionPlan { home: 2, memory: 11, read_after: Some(ReadAfter::User), wait_millis: 2 };
+    assert_eq!(asker.plan_session().unwrap(), Some(plan));
+    assert_eq!(asker.memories[0], Memory { transaction: 0, session: 11 });
 }
 
 #[test]
@@ -86,7 +82,7 @@ fn a_balancer_may_ask_about_the_statement_and_keep_words() {
     for _ in 0..2 {
         asker.route_as(&verdict, 0).unwrap();
     }
-    assert_eq!(asker.words.all(), ["r", "w", "f"], "each once");
+    assert_eq!(asker.words.of(0), ["r", "w", "f"], "each once");
     assert!(asker.decide(5).tell_end);
     let (plugins, chain) = asker.plugins();
     let about = About::statement(&asker.who, &verdict, &asker.words);
@@ -183,6 +179,6 @@ fn calls_and_counts_are_counted() {
     let counts = counts(&host, "hostile");
     assert_eq!(counts.calls, 3);
     assert_eq!(counts.overruled, 1);
-    assert_eq!(counts.own["classified"], Own::Counter(4), "the probe counts too");
+    assert_eq!(counts.own["classified"], Own::Counter(3), "the probe's is nobody's");
     assert_eq!(counts.faults(), 0);
 }

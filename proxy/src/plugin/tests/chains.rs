@@ -148,8 +148,7 @@ fn a_plan_that_does_not_fit_those_before_is_malformed() {
     let mut asker = asking(before_own([only("one", "rewriter", 1)]));
     let (plugins, chain) = asker.plugins();
     let about = About::text(&asker.who, &NoFacts);
-    let error =
-        plugins.rewrite(&chain, "edit", &about, |_| Err("it cuts through".to_owned())).unwrap_err();
+    let error = plugins.rewrite(&chain, "edit", &about, |_| Err("it cuts through".to_owned())).unwrap_err();
     assert_eq!((&*error.plugin, error.fault), ("one", Fault::Malformed));
     assert_eq!(error.message, "it cuts through");
     assert_eq!(counts(asker.host(), "one").malformed, 1);
@@ -201,7 +200,6 @@ fn more_balancers_than_a_session_has_memories_for_are_refused() {
     assert!(matches!(error, PluginError::TooMany { role: Role::Balancer, .. }), "{error}");
     assert_eq!(super::names(&host), ["a", "b", "classify", "balance", "rewrite"]);
 }
-
 
 #[test]
 fn the_end_is_told_to_the_balancer_that_asked() {

@@ -28,11 +28,7 @@ fn call(asker: &mut Asker, hook: &str) -> Result<(), CallError> {
             asker.topology.epoch += 1;
             asker.route(0).map(drop)
         }
-        "plan_session" => {
-            let (plugins, chain) = asker.plugins();
-            let about = About::session(&asker.who, &asker.words);
-            plugins.plan_session(&chain, &asker.topology, 0, &about).map(drop)
-        }
+        "plan_session" => asker.plan_session().map(drop),
         "route" => asker.route(0).map(drop),
         "ended" => asker.ended(true),
         "session_start" => {

@@ -73,7 +73,9 @@ fn a_component_from_the_future() {
 
 #[test]
 fn a_component_that_imports_more_than_there_is() {
-    for import in ["wasi:clocks/wall-clock@0.2.0", "waypool:plugin/network@0.1.0", "waypool:plugin/host@0.2.0"] {
+    for import in
+        ["wasi:clocks/wall-clock@0.2.0", "waypool:plugin/network@0.1.0", "waypool:plugin/host@0.2.0"]
+    {
         let component = wat::parse_str(format!(
             r#"(component
                 (import "{import}" (instance (export "now" (func))))
@@ -161,7 +163,17 @@ fn a_self_test_that_fails_is_a_refusal() {
 
 #[test]
 fn misbehaving_from_the_first_call_on_is_found_out() {
-    for hook in ["init", "classify", "refine", "rewrite", "topology", "plan_session", "route", "session_start", "observe"] {
+    for hook in [
+        "init",
+        "classify",
+        "refine",
+        "rewrite",
+        "topology",
+        "plan_session",
+        "route",
+        "session_start",
+        "observe",
+    ] {
         for deed in ["trap", "loop", "hog", "recurse"] {
             let config = format!(r#"{{"misbehave":{{"{hook}":"{deed}"}}}}"#);
             let error = host().check(&hostile(&config)).unwrap_err();

@@ -66,10 +66,7 @@ fn entries_come_go_and_change_places() {
     assert_eq!(names(&host), ["three", "two", "classify", "balance", "rewrite"]);
     assert_eq!(host.generation(), 2, "one step");
     assert_eq!(asker.reason(), "mark 3 call 1");
-    assert_eq!(
-        actions(&host),
-        [(Action::Swap, "three".to_owned()), (Action::Remove, "one".to_owned())]
-    );
+    assert_eq!(actions(&host), [(Action::Swap, "three".to_owned()), (Action::Remove, "one".to_owned())]);
     // Only the order changes.
     host.reload(before_own([named("two", r#"{"mark":2}"#), three]), &by()).unwrap();
     assert_eq!(host.generation(), 3);

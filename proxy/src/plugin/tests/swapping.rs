@@ -159,7 +159,8 @@ fn a_plugin_can_be_disabled_unless_it_is_indispensable() {
 fn what_fails_before_it_is_published_changes_nothing() {
     let mut asker = asker();
     let host = Arc::clone(asker.host());
-    for config in [r#"{"refuse":"no"}"#, r#"{"always_trap":true}"#, r#"{"misbehave":{"self_test":"error"}}"#] {
+    for config in [r#"{"refuse":"no"}"#, r#"{"always_trap":true}"#, r#"{"misbehave":{"self_test":"error"}}"#]
+    {
         host.candidate(hostile(config)).unwrap_err();
         assert!(matches!(host.swap("hostile", &by()), Err(PluginError::NoCandidate(_))));
     }
@@ -175,8 +176,10 @@ fn the_history_tells_who_did_what_when_and_why() {
     swap(&host, marked(2));
     host.rollback("hostile", &By::new("ada", "too slow")).unwrap();
     let history = host.history();
-    let told: Vec<_> =
-        history.iter().map(|change| (change.generation, change.action.to_string(), &*change.by.who)).collect();
+    let told: Vec<_> = history
+        .iter()
+        .map(|change| (change.generation, change.action.to_string(), &*change.by.who))
+        .collect();
     let expected = [(1, "start", "waypool"), (2, "swap", "test"), (3, "rollback", "ada")];
     assert_eq!(told, expected.map(|(number, action, who)| (number, action.to_owned(), who)));
     let last = history.last().unwrap();

@@ -117,7 +117,11 @@ async fn a_failure_is_what_its_plugins_entry_says() {
                 }
                 OnError::Primary => {
                     let verdict = answer.unwrap().verdict().clone();
-                    assert_eq!((verdict.servers, verdict.effects), (Servers::Primary, Effects::WRITES), "{text}");
+                    assert_eq!(
+                        (verdict.servers, verdict.effects),
+                        (Servers::Primary, Effects::WRITES),
+                        "{text}"
+                    );
                 }
             }
             assert!(!fixture.knows(text), "{text}: a failure is not kept");
@@ -160,7 +164,8 @@ async fn unknown_facts_make_an_answer_that_is_not_kept() {
 #[tokio::test]
 async fn texts_that_no_plugin_can_look_at() {
     let fixture = Fixture::new("");
-    let verdict = classify(&fixture.router, b"SELECT '\xff'", &fixture.scope()).await.unwrap().verdict().clone();
+    let verdict =
+        classify(&fixture.router, b"SELECT '\xff'", &fixture.scope()).await.unwrap().verdict().clone();
     assert_eq!(verdict.servers, Servers::Primary);
     // A rewriter that wants to see all statements does not let it pass.
     let fixture = Fixture::new(&hostile("one", "on_error = \"reject\"", ""));

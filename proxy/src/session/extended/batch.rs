@@ -8,8 +8,8 @@ use super::super::query::TOO_LONG;
 use super::super::{End, Session};
 use super::send::edited;
 use crate::net::Inbox;
-use crate::plugin::{Mark, Words};
 use crate::plugin::contract::{Kind, Transaction as Told, Verdict};
+use crate::plugin::{Mark, Words};
 use crate::protocol::frontend::{Bind, Named, Parse, execute_portal};
 use crate::protocol::{Frame, HEADER_LEN, PgError};
 use crate::routing::{self, CLASSIFY_LIMIT, Classified, Route, Sent, SessionState};
@@ -159,10 +159,11 @@ impl Session {
             Sent::AsIs => return Ok(classified),
             Sent::Edited(template) if template.fixed().is_some() => return Ok(classified),
             Sent::Refused(refusal) => routing::refused(refusal),
-            Sent::Edited(_) => {
-                PgError::error("0A000", "a rewriter's timestamps are not filled in in the extended protocol yet")
-                    .with_hint("Send the statement by the simple protocol, or have the rewriter keep it.")
-            }
+            Sent::Edited(_) => PgError::error(
+                "0A000",
+                "a rewriter's timestamps are not filled in in the extended protocol yet",
+            )
+            .with_hint("Send the statement by the simple protocol, or have the rewriter keep it."),
         };
         if self.scope.chain.observed {
             self.watch_refused(Instant::now(), classified.verdict(), &refused);
@@ -177,12 +178,14 @@ impl Session {
         let Some(name) = Bind::read(self.message_body(message)).map(|bind| bind.statement.to_vec()) else {
             return Ok(());
         };
+        let Some(statement) = self.prepared.get(&name).cloned() else {
+            return Ok(());
+        };
+        let executes = statement.classified.borrow().clone();
+        self.classify_executed(&executes).await?;
         let here = |message: &Message| {
             message.tag == b'P'
                 && Parse::read(self.message_body(message)).is_some_and(|parse| parse.statement == name)
-        };
-        let Some(statement) = self.prepared.get(&name).cloned() else {
-            return Ok(());
         };
         let holds = self.worker.router.borrow().holds(&statement.classified.borrow(), &self.scope);
         if holds || statement.asked().len() > CLASSIFY_LIMIT || self.batch.messages[..at].iter().any(here) {
@@ -300,7 +303,7 @@ impl Session {
             let mark = words.mark();
             let route = routing::route(router, scope, classified.verdict(), state, &words);
             let (route, after) = route.await.map_err(LinkError::Statement)?;
-            router.borrow_mut().unroute(scope, after.tell_end & !state.tell_end, &words, mark);
+            router.borrow_mut().unroute(scope, &state, &after, &words, mark);
             needs.add(route);
         }
         Ok(())
