@@ -1,45 +1,144 @@
 //! Everything a Waypool plugin needs.
 //!
+//! # What a plugin is
+//!
+//! Waypool stands between programs and a group of PostgreSQL servers. One
+//! server is the *primary*: it takes writes. The others are *standbys*: they
+//! repeat what the primary does, a moment later, and answer reads. A program
+//! sees one server and knows nothing of all this; where each of its statements
+//! goes is decided on the way, by plugins.
+//!
 //! A plugin is an ordinary Rust type. It implements [`Plugin`] (how it is made
-//! from its configuration) and one or more roles:
+//! from its configuration) and one or more roles. This is the life of a
+//! statement, with the roles in their places:
 //!
-//! - [`Classifier`]: what is this statement, and which servers may run it?
-//! - [`Rewriter`]: is the text sent as it is, edited or refused?
-//! - [`Balancer`]: which of those servers gets it?
-//! - [`Gate`]: who may come in, and as whom?
-//! - [`Observer`]: what has happened?
+//! ```text
+//! a client comes in ──► Gate           may it come in, and as whom?
 //!
-//! [`export!`] turns the type into a WebAssembly plugin:
+//! its statement ──────► Rewriter       is the text sent as it is, edited or refused?
+//!                          │
+//!                       Classifier     what is it, and which servers may run it?
+//!                          │           (text, plan and verdict are kept and used again)
+//!                       Balancer       which of those servers gets it now?
+//!                          │
+//!                       a server
+//!                          │
+//! the answer ◄─────────────┴─────────► Observer       what has happened?
+//! ```
+//!
+//! In each role the plugins of waypool.toml are asked one after the other, until
+//! one decides; Waypool's own stand last. So a plugin has to care for its own
+//! rule only, and *passes* wherever it has nothing to say.
+//!
+//! # A whole plugin
+//!
+//! Reads of `audit_log` are heavy, and nobody needs them fresh: they may run on
+//! any server. Everything else is left to the plugins behind.
 //!
 //! ```
-//! use waypool_plugin_sdk::{Classifier, Host, Opinion, Plugin, Result, Verdict, export};
+//! use serde::{Deserialize, Serialize};
+//! use waypool_plugin_sdk::{Classifier, Depends, Host, Opinion, Plugin, Result, Verdict, export};
 //!
-//! /// Sends everything to the primary.
-//! struct Careful;
+//! struct Heavy {
+//!     table: String,
+//! }
 //!
-//! impl Plugin for Careful {
-//!     type Config = ();
-//!     fn new(_: ()) -> Result<Self> {
-//!         Ok(Careful)
+//! /// The table [plugins.heavy.config] of waypool.toml
+//! #[derive(Serialize, Deserialize)]
+//! #[serde(default, deny_unknown_fields)]
+//! struct Config {
+//!     table: String,
+//! }
+//!
+//! impl Default for Config {
+//!     fn default() -> Self {
+//!         Config { table: "audit_log".to_owned() }
 //!     }
 //! }
 //!
-//! impl Classifier for Careful {
-//!     fn classify(&mut self, _text: &str, _host: &Host) -> Result<Opinion> {
-//!         Ok(Verdict::conservative("this plugin is careful").into())
+//! impl Plugin for Heavy {
+//!     type Config = Config;
+//!     const ABOUT: &'static str = "Reads of one table may run on any server";
+//!
+//!     fn new(config: Config) -> Result<Self> {
+//!         if config.table.is_empty() {
+//!             return Err("`table` must not be empty: leave it out for audit_log".into());
+//!         }
+//!         Ok(Heavy { table: config.table })
 //!     }
 //! }
 //!
-//! export!(Careful: classifier);
+//! impl Classifier for Heavy {
+//!     fn classify(&mut self, text: &str, _host: &Host) -> Result<Opinion> {
+//!         if text != format!("SELECT * FROM {}", self.table) {
+//!             return Ok(Opinion::pass());
+//!         }
+//!         Ok(Verdict::read("reads the log").reading([&self.table]).into())
+//!     }
+//! }
+//!
+//! export!(Heavy: classifier);
+//!
+//! #[test]
+//! fn reads_of_the_log_may_run_anywhere() {
+//!     let host = waypool_plugin_sdk::testing::FakeHost::new();
+//!     let mut plugin = Heavy::new(Config::default()).unwrap();
+//!     let opinion = plugin.classify("SELECT * FROM audit_log", &host).unwrap();
+//!     assert!(matches!(opinion, Opinion::Answer(_)));
+//! }
 //! # fn main() {}
 //! ```
 //!
-//! Nothing here needs WebAssembly to be tested: a plugin's tests are plain
-//! `cargo test`, with [`testing::FakeHost`] standing in for the proxy.
+//! [`export!`] turns the type into a WebAssembly plugin. The crate has
+//! `crate-type = ["cdylib", "rlib"]`; `waypool plugin new` makes one, `waypool
+//! plugin build` builds it. (To understand SQL better than by comparing texts,
+//! there is the crate `waypool-scan`, PostgreSQL's lexer.)
 //!
-//! The crate of a plugin has `crate-type = ["cdylib", "rlib"]` and is built for
-//! `wasm32-unknown-unknown`. The contract itself is `wit/waypool.wit`; plugins
-//! in other languages are written against that file.
+//! # What an answer depends on
+//!
+//! The proxy does not ask for each execution of a statement. It keeps the
+//! answers of classifiers and rewriters and uses them again; a program that
+//! sends `SELECT … WHERE id = 7` and then `… WHERE id = 8` is asked about once.
+//! That is only right if the plugin would answer the same, so each answer says
+//! what it [`Depends`] on:
+//!
+//! | | the answer holds for | for example |
+//! |---|---|---|
+//! | [`Depends::Shape`] | all texts that differ in nothing but numbers, strings, white space and comments behind the first word | the plugin looked at the tables and functions that are named |
+//! | [`Depends::Text`] | this very text | it looked at a string, a number or a comment |
+//! | [`Depends::Moment`] | this execution only | a fact of the catalog is not known yet |
+//!
+//! *Passing counts too*: a plugin that looks for `/* tenant=acme */` at the end
+//! of a text and finds nothing must not say that this holds for the shape, or the
+//! next statement of the shape, which has the comment, never reaches it. When in
+//! doubt say `Text`, as [`Opinion::pass`], [`Plan::keep`] and [`Verdict::new`] do: it is always
+//! right, and costs a call for each new text. A [table of
+//! statements](testing::table!) finds answers that claim too much.
+//!
+//! Besides the text, an answer may depend on the configuration, on what the
+//! catalog says, and on who the session is for: the proxy sees what is asked of
+//! the [`Host`] and keeps the answers apart. It may depend on nothing else: not on
+//! what the plugin saw before, nor on a value in the store. A balancer, which is
+//! asked each time, may.
+//!
+//! # When something goes wrong
+//!
+//! Errors are returned, with `?` from whatever they come from: see [`Error`]. A
+//! panic, an endless loop or too much memory hurts nobody else either: the
+//! proxy throws the instance away, makes a new one, and does with the statement
+//! what the operator chose by `on_error`: it goes to the primary as it is, or is
+//! refused.
+//!
+//! # Testing
+//!
+//! Nothing here needs WebAssembly or a server to be tested: a plugin's tests are
+//! plain `cargo test`, with [`testing::FakeHost`] standing in for the proxy.
+//! [`testing::table!`] makes a test from a table of statements and what is
+//! expected of each; the same table is run against the built plugin by `waypool
+//! plugin test`.
+//!
+//! The contract itself is `wit/waypool.wit`; plugins in other languages are
+//! written against that file.
 
 #[cfg(any(target_family = "wasm", test))]
 mod alloc;

@@ -2,6 +2,8 @@
 //! witness, a plugin of which tests make as many versions as they need.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -28,6 +30,22 @@ pub fn order(proxy: &Proxy, words: &[&str]) -> Finished {
 pub fn told(proxy: &Proxy, words: &[&str]) -> Value {
     let said = order(proxy, &[words, &["--json"]].concat()).ok();
     serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+}
+
+/// Posts to the admin socket, without a program between that takes its time;
+/// panics when the proxy refuses.
+#[track_caller]
+pub fn post(proxy: &Proxy, address: &str, body: &Value) {
+    let socket = proxy.folder().join(format!(".s.WAYPOOL.{}", proxy.port()));
+    let mut stream = UnixStream::connect(&socket).expect("the proxy takes orders");
+    let body = body.to_string();
+    let length = body.len();
+    let head = "Host: localhost\r\nConnection: close\r\nContent-Type: application/json";
+    let request = format!("POST {address} HTTP/1.1\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).expect("the proxy reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the proxy answers");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{address}: {answer}");
 }
 
 /// What a plugin has done since the proxy was started.

@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use waypool::config::Config;
-use waypool::plugin::contract::{self, FunctionFact, RelationFact, RelationFacts, Volatility};
-use waypool::plugin::{FactSource, Options, PluginHost, PluginWorker, Role};
+use waypool::plugin::contract::{self, FunctionFact, RelationFact, RelationFacts, SessionInfo, Volatility};
+use waypool::plugin::{About, FactSource, Options, PluginHost, PluginWorker};
 use waypool_classify::{Classify, Rules};
 use waypool_plugin_sdk::testing::FakeHost;
-use waypool_plugin_sdk::{self as sdk, Classifier, Host, Plugin};
+use waypool_plugin_sdk::{self as sdk, Classifier, Plugin};
 
 /// Servers that are never connected to.
 const CONFIG: &str = "sr_check_user = \"nobody\"\n[[backend]]\nhostname = \"127.0.0.1\"\nport = 1\n";
@@ -32,9 +32,9 @@ fn compiled(configuration: &str) -> PluginWorker {
     let mut sources = waypool::proxy::sources(&config);
     for source in &mut sources {
         // Real time: a busy machine must not look like a loop.
-        source.deadline = Duration::from_secs(10);
-        if source.role == Role::Classifier {
-            source.config_json = configuration.to_owned();
+        source.entry.deadline = Duration::from_secs(10);
+        if source.name() == "classify" {
+            source.entry.config = serde_json::from_str(configuration).unwrap();
         }
     }
     PluginWorker::new(PluginHost::new(sources, Options { workers: 1, code_cache: None }).unwrap())
@@ -104,6 +104,7 @@ struct Whole {
     reads: Vec<String>,
     writes: Vec<String>,
     functions: Vec<String>,
+    tags: Vec<String>,
     reason: String,
 }
 
@@ -116,6 +117,7 @@ impl From<sdk::Verdict> for Whole {
             reads: verdict.reads,
             writes: verdict.writes,
             functions: verdict.functions,
+            tags: verdict.tags,
             reason: verdict.reason,
         }
     }
@@ -130,6 +132,7 @@ impl From<contract::Verdict> for Whole {
             reads: verdict.reads,
             writes: verdict.writes,
             functions: verdict.functions,
+            tags: verdict.tags,
             reason: verdict.reason,
         }
     }
@@ -137,9 +140,23 @@ impl From<contract::Verdict> for Whole {
 
 #[track_caller]
 fn same(native: &mut Classify, compiled: &mut PluginWorker, text: &str, host: &FakeHost) {
-    let here = Whole::from(native.classify(text, "db", host));
-    let there = compiled.classify(text, "db", &Facts(host)).unwrap().verdict;
-    assert_eq!(Whole::from(there), here, "compiled to Wasm, and native: {text}");
+    let here = answer(native.classify(text, host).unwrap());
+    let there = ask(compiled, text, &Facts(host));
+    assert_eq!(Whole::from(there), Whole::from(here), "compiled to Wasm, and native: {text}");
+}
+
+fn answer(opinion: sdk::Opinion) -> sdk::Verdict {
+    match opinion {
+        sdk::Opinion::Answer(verdict) => verdict,
+        other => panic!("the last classifier has to answer: {other:?}"),
+    }
+}
+
+fn ask(compiled: &mut PluginWorker, text: &str, facts: &dyn FactSource) -> contract::Verdict {
+    let session = SessionInfo { database: "db".into(), ..SessionInfo::default() };
+    let plugins = compiled.current();
+    let chain = plugins.chain(&session);
+    plugins.classify(&chain, text, &About::text(&session, facts)).unwrap().answer
 }
 
 #[test]
@@ -193,7 +210,8 @@ fn a_wrong_configuration_is_refused_by_name() {
         (r#"{"check_temp_table": "some"}"#, "check_temp_table"),
     ] {
         let mut sources = waypool::proxy::sources(&config);
-        sources[0].config_json = configuration.to_owned();
+        let classify = sources.iter_mut().find(|source| source.name() == "classify").unwrap();
+        classify.entry.config = serde_json::from_str(configuration).unwrap();
         let refused = PluginHost::new(sources, Options { workers: 1, code_cache: None });
         let message = refused.err().unwrap().to_string();
         assert!(message.contains(named), "{configuration}: {message}");
@@ -246,8 +264,8 @@ fn what_a_miss_costs() {
     {
         let (mut native, mut compiled) = (native(configuration), compiled(configuration));
         for text in [PGBENCH, JOIN, &ten_joins()] {
-            let wasm = nanoseconds(|| drop(compiled.classify(text, "db", &Known).unwrap()));
-            let native = nanoseconds(|| drop(native.classify(text, "db", &host)));
+            let wasm = nanoseconds(|| drop(ask(&mut compiled, text, &Known)));
+            let native = nanoseconds(|| drop(native.classify(text, &host)));
             println!("{configuration}: {} bytes: {wasm} ns compiled, {native} ns native", text.len());
         }
     }

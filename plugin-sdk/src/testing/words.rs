@@ -44,8 +44,8 @@ values! {
 }
 
 macro_rules! flags {
-    ($($parse:ident $tell:ident $type:ident;)*) => {$(
-        pub fn $parse(words: &[String]) -> Result<$type, String> {
+    ($($function:ident $type:ident;)*) => {$(
+        pub fn $function(words: &[String]) -> Result<$type, String> {
             let mut flags = $type::empty();
             for word in words {
                 let name = word.to_ascii_uppercase().replace('-', "_");
@@ -54,16 +54,16 @@ macro_rules! flags {
             }
             Ok(flags)
         }
-
-        pub fn $tell(flags: $type) -> Vec<String> {
-            flags.iter_names().map(|(name, _)| name.to_ascii_lowercase().replace('_', "-")).collect()
-        }
     )*};
 }
 
 flags! {
-    effects effect_words Effects;
-    relation_facts relation_fact_words RelationFacts;
+    effects Effects;
+    relation_facts RelationFacts;
+}
+
+pub fn effect_words(effects: Effects) -> Vec<String> {
+    effects.iter_names().map(|(name, _)| name.to_ascii_lowercase().replace('_', "-")).collect()
 }
 
 #[cfg(test)]

@@ -37,12 +37,13 @@
 //! | `nodes` | The servers, instead of the table's, for balancers: `[{ id = 0, role = "primary" }, { id = 1, role = "standby" }]`, which they are without it |
 //! | `behind` | The verdict that the classifiers behind would give, where it is not a plain read: `{ kind = "dml", servers = "primary", tags = ["tenant=acme"] }` |
 //! | `transaction` | `"idle"`, `"open"` or `"failed"` |
-//! | `home`, `random`, `waited_millis`, `session_memory`, `transaction_memory` | What a balancer is told besides |
+//! | `home` | The session's home, whatever the plugin plans |
+//! | `random`, `waited_millis`, `session_memory`, `transaction_memory` | What a balancer is told besides |
 //! | `now` | The time: `2025-01-01T03:00:00Z` |
 //! | `repeat` | So many times, in one instance; the last answer counts |
 //!
-//! The keys of the session, `nodes` and `now` may also stand at the head of the
-//! table, for all cases.
+//! The keys of the session, `nodes`, `home` and `now` may also stand at the head of
+//! the table, for all cases.
 //!
 //! # What has to come out
 //!

@@ -58,11 +58,11 @@ fn play_into(came: &mut Came, table: &Table, case: &Case, subject: &mut dyn Subj
     let Some(text) = &case.statement else {
         return admit(came, table, case, subject);
     };
-    let mut session = Session::new(case);
+    let mut session = Session::new(case, table.home(case));
     if roles.contains(&Role::Balancer) {
         let planned = subject.plan_session(case.random).map_err(|error| format!("plan_session: {error}"))?;
         came.planned_home = planned;
-        session.home = case.home.or(planned).unwrap_or_default();
+        session.home = table.home(case).or(planned).unwrap_or_default();
     }
     for _ in 0..case.repeat.unwrap_or(1).max(1) {
         *came = Came { planned_home: came.planned_home, ..Came::default() };
@@ -147,9 +147,9 @@ struct Session {
 }
 
 impl Session {
-    fn new(case: &Case) -> Self {
+    fn new(case: &Case, home: Option<u32>) -> Self {
         Session {
-            home: case.home.unwrap_or_default(),
+            home: home.unwrap_or_default(),
             transaction_memory: case.transaction_memory,
             session_memory: case.session_memory,
         }

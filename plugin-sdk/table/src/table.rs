@@ -42,6 +42,7 @@ struct Document {
     user: Option<String>,
     application_name: Option<String>,
     nodes: Option<Vec<Node>>,
+    home: Option<u32>,
     now: Option<Datetime>,
     case: Vec<Spanned<Case>>,
 }
@@ -97,6 +98,11 @@ impl Table {
             nodes: nodes.cloned().unwrap_or_else(|| vec![Node::new(0, "primary"), Node::new(1, "standby")]),
             now: case.now.or(head.now).and_then(|now| micros(&now).ok()),
         }
+    }
+
+    /// The home that a session is given, whatever the plugin plans.
+    pub fn home(&self, case: &Case) -> Option<u32> {
+        case.home.or(self.document.home)
     }
 
     /// The client of a case.

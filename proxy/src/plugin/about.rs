@@ -63,9 +63,9 @@ pub struct About<'a> {
     pub verdict: Option<&'a Verdict>,
     pub words: Option<&'a Words>,
     /// The balancer's place in the chain: its words are its own.
-    pub(super) balancer: usize,
+    pub balancer: usize,
     /// Microseconds since 1970, in place of the real time, for a test.
-    pub now: Option<u64>,
+    pub(super) now: Option<u64>,
 }
 
 impl<'a> About<'a> {
@@ -87,6 +87,11 @@ impl<'a> About<'a> {
     /// A statement to route.
     pub fn statement(session: &'a SessionInfo, verdict: &'a Verdict, words: &'a Words) -> Self {
         About { session, facts: None, verdict: Some(verdict), words: Some(words), balancer: 0, now: None }
+    }
+
+    /// At this time instead of the real one, in microseconds since 1970.
+    pub fn at(self, now: u64) -> Self {
+        About { now: Some(now), ..self }
     }
 
     /// The session as such.

@@ -62,7 +62,12 @@ pub fn with(cluster: &Cluster, plugin: &str, config: &str, weights: [f64; 3]) ->
 
 /// One more example in the same proxy.
 pub fn add(builder: Builder, plugin: &str, config: &str) -> Builder {
-    builder.plugin_entry(plugin, &format!("path = \"{PLUGINS}/{plugin}.wasm\"")).plugin(plugin, config)
+    builder.plugin_entry(plugin, &path(plugin)).plugin(plugin, config)
+}
+
+/// The line of `[plugins.NAME]` that says where this example is.
+pub fn path(plugin: &str) -> String {
+    format!("path = \"{PLUGINS}/{plugin}.wasm\"")
 }
 
 /// The ways to send a statement.

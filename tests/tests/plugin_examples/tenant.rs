@@ -28,7 +28,8 @@ fn a_comment_chooses_the_servers_of_reads() {
     }
     assert_eq!(counted(&proxy, "tenant", "unknown_tenants"), 4.0);
     let told = session.query("SHOW waypool_route FOR SELECT 1 /* tenant=globex */");
-    let told: Vec<_> = told.iter().filter(|row| row.tag == b'D').flat_map(|row| row.columns()).flatten().collect();
+    let told: Vec<_> =
+        told.iter().filter(|row| row.tag == b'D').flat_map(|row| row.columns()).flatten().collect();
     assert!(told.contains(&"tenant globex reads from its own servers".to_owned()), "{told:?}");
     assert!(told.contains(&"tenant=globex".to_owned()), "{told:?}");
     stop(&proxy);
@@ -67,7 +68,11 @@ fn a_database_chooses_them_for_transactions_too() {
         way.is_answered_by(&mut session, PORT, acme);
         way.ask(&mut session, "CREATE TABLE t (n int)");
         // It has written: it reads what it wrote.
-        way.is_answered_by(&mut session, "SELECT inet_server_port() FROM (SELECT count(*) FROM t) AS n", primary);
+        way.is_answered_by(
+            &mut session,
+            "SELECT inet_server_port() FROM (SELECT count(*) FROM t) AS n",
+            primary,
+        );
         way.ask(&mut session, "ROLLBACK");
         way.is_answered_by(&mut session, PORT, acme);
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use waypool_tests::load::{Done, Load, quiet_servers};
-use waypool_tests::plugins::{Change, Stats, WITNESS, Witness, history, order, told};
+use waypool_tests::plugins::{Change, Stats, WITNESS, Witness, history, order, post, told};
 use waypool_tests::raw::Raw;
 use waypool_tests::{Builder, Proxy, wait_until};
 
@@ -46,16 +46,20 @@ impl<'a> Operator<'a> {
 
     pub fn swap(&mut self, number: u32, sha256: &str) {
         let why = format!("swap {number}");
-        order(self.proxy, &["swap", WITNESS, "--sha256", sha256, "--why", &why]).ok();
+        self.post("swap", &serde_json::json!({ "sha256": sha256, "why": why }));
         self.in_use = [sha256.to_owned(), self.in_use[0].clone()];
         self.expect("swap", why);
     }
 
     pub fn rollback(&mut self, number: u32) {
         let why = format!("after swap {number}");
-        order(self.proxy, &["rollback", WITNESS, "--why", &why]).ok();
+        self.post("rollback", &serde_json::json!({ "why": why }));
         self.in_use.swap(0, 1);
         self.expect("rollback", why);
+    }
+
+    fn post(&self, action: &str, order: &serde_json::Value) {
+        post(self.proxy, &format!("/v1/plugins/{WITNESS}/{action}"), order);
     }
 
     fn expect(&mut self, action: &str, why: String) {

@@ -11,7 +11,7 @@ fn plugin(percent: f64, nodes: &[Node]) -> Canary {
 
 /// The homes of a thousand sessions.
 fn on_canary(plugin: &mut Canary, host: &FakeHost) -> usize {
-    let dice = (0..1000u64).map(|at| u64::MAX / 1000 * at);
+    let dice = (0..1000u64).map(|at| u64::MAX / 2000 * (2 * at + 1));
     let plans = dice.map(|random| plugin.plan_session(&SessionInfo::default(), random, host));
     plans.filter(|plan| plan == &Some(SessionPlan::home(2))).count()
 }

@@ -75,7 +75,7 @@ impl Statement<'_> {
         // DELETE`, `DO UPDATE SET` and `THEN DELETE` besides.
         let verb = match () {
             () if self.is(at, &["delete"]) && self.is(at + 1, &["from"]) => "delete",
-            () if self.is(at, &["update"]) && self.has(at, "set") => "update",
+            () if self.is(at, &["update"]) && self.is_name(at + 1) && self.has(at, "set") => "update",
             () => return None,
         };
         (self.begins_at(at) && !self.has(at, "where")).then_some(verb)
@@ -130,6 +130,11 @@ impl Statement<'_> {
     fn word(&self, at: usize) -> &str {
         let word = self.tokens.get(at).filter(|token| token.kind == TokenKind::Word);
         word.map_or("", |token| token.text(self.text))
+    }
+
+    fn is_name(&self, at: usize) -> bool {
+        use TokenKind::{QuotedIdentifier, UnicodeIdentifier, Word};
+        matches!(self.kind(at), Some(Word | QuotedIdentifier | UnicodeIdentifier))
     }
 
     fn is(&self, at: usize, words: &[&str]) -> bool {

@@ -175,5 +175,5 @@ fn a_configuration_that_is_refused_fails_the_case() {
     let report = report("case = [{ statement = 'x' }, { statement = 'x', config = { limt = 1 } }]");
     let said = report.to_string();
     assert!(said.contains("init: limit has to be positive"), "{said}");
-    assert!(said.contains("init: configuration: unknown field `limt`"), "{said}");
+    assert!(said.contains("unknown field `limt`"), "{said}");
 }

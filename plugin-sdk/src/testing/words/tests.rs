@@ -24,8 +24,8 @@ fn every_word_has_a_value() {
 #[test]
 fn flags_are_lists_of_words() {
     assert_eq!(effect_words(Effects::all()), table::EFFECTS);
-    assert_eq!(relation_fact_words(RelationFacts::all()), table::RELATION_FACTS);
-    let words: Vec<String> = table::EFFECTS.iter().map(ToString::to_string).collect();
-    assert_eq!(effects(&words), Ok(Effects::all()));
+    let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(effects(&owned(table::EFFECTS)), Ok(Effects::all()));
+    assert_eq!(relation_facts(&owned(table::RELATION_FACTS)), Ok(RelationFacts::all()));
     assert!(relation_facts(&["tabel".to_owned()]).unwrap_err().contains("tabel"));
 }

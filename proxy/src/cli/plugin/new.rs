@@ -93,6 +93,10 @@ fn write(folder: &Path, name: &str, roles: &[Role]) -> anyhow::Result<()> {
     let template = SDK.get_dir(TEMPLATE).context("this program has no template")?;
     for file in files(template) {
         let path = file.path().strip_prefix(TEMPLATE)?;
+        // A table has nothing to ask an observer.
+        if roles == [Role::Observer] && path.file_stem().is_some_and(|name| name == "table") {
+            continue;
+        }
         let text = file.contents_utf8().context("the template is text")?;
         let path = if path == Path::new("gitignore") { Path::new(".gitignore") } else { path };
         write_file(&folder.join(path), fill(path, text, name, roles).as_bytes())?;
@@ -124,6 +128,7 @@ fn fill(path: &Path, text: &str, name: &str, roles: &[Role]) -> String {
     let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
     let mut text = only(text, &names)
         .replace(TEMPLATE_ROLES, &names.join(", "))
+        .replace(&TEMPLATE_ROLES.replace(", ", ",\n    "), &names.join(",\n    "))
         .replace(TEMPLATE_PACKAGE, name)
         .replace(&TEMPLATE_PACKAGE.replace('-', "_"), &name.replace('-', "_"))
         .replace("NAME", name);

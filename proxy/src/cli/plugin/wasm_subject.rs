@@ -68,7 +68,7 @@ impl Running {
         &mut self,
         ask: impl FnOnce(&mut Trial, &About<'_>) -> Result<R, CallError>,
     ) -> Result<R, String> {
-        let about = About { now: Some(self.now), ..About::text(&self.session, &self.catalog) };
+        let about = About::text(&self.session, &self.catalog).at(self.now);
         ask(&mut self.trial, &about).map_err(|error| error.message)
     }
 
@@ -76,7 +76,7 @@ impl Running {
         &mut self,
         ask: impl FnOnce(&mut Trial, &About<'_>) -> Result<R, CallError>,
     ) -> Result<R, String> {
-        let about = About { now: Some(self.now), ..About::session(&self.session, &self.words) };
+        let about = About::session(&self.session, &self.words).at(self.now);
         ask(&mut self.trial, &about).map_err(|error| error.message)
     }
 }
@@ -152,7 +152,7 @@ impl Subject for WasmSubject {
             random: question.random,
         };
         let Running { trial, session, words, now, .. } = self.running()?;
-        let about = About { now: Some(*now), ..About::statement(session, &verdict, words) };
+        let about = About::statement(session, &verdict, words).at(*now);
         let routing = trial.route(statement, state, &about).map_err(|error| error.message)?;
         Ok(match routing {
             Routing::Pass => table::Routing::Pass,

@@ -30,6 +30,11 @@ fn each_role_has_its_own_parts_only() {
         }
         assert!(read(&folder, "tests/rule.rs").contains("use my_rule::{Config, Rule};"));
         assert_eq!(read(&folder, "Cargo.toml").contains("waypool-scan"), *role == Role::Rewriter);
+        assert_eq!(folder.join("tests/table.toml").exists(), *role != Role::Observer);
+        if *role != Role::Observer {
+            toml::de::DeTable::parse(&read(&folder, "tests/table.toml")).unwrap();
+            assert!(read(&folder, "tests/table.rs").contains(role.name()));
+        }
         assert!(read(&folder, ".gitignore").contains("target"));
     }
 }
