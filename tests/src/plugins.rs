@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::program::{Finished, run};
-use crate::{Builder, Proxy, waypool};
+use crate::{Builder, Proxy, wait_until, waypool};
 
 /// A plugin that `make plugins` has built.
 pub fn built(name: &str) -> PathBuf {
@@ -178,4 +178,34 @@ impl Witness {
         let pushed = told(proxy, &["push", &file.display().to_string(), "--name", WITNESS]);
         pushed["sha256"].as_str().expect("a digest").to_owned()
     }
+}
+
+/// What the witness, with `log = true`, was told under this word: `observed` is
+/// a statement, `newcomer` a client.
+#[track_caller]
+pub fn testimonies(proxy: &Proxy, word: &str) -> Vec<Value> {
+    let log = proxy.log();
+    let mark = format!("{word} {{");
+    let lines = log.lines().filter(|line| line.contains("waypool::plugin"));
+    let told = lines.filter_map(|line| line.find(&mark).map(|at| &line[at + word.len()..]));
+    told.map(|json| {
+        // More fields of the log's own stand behind it.
+        let first = serde_json::Deserializer::from_str(json).into_iter().next();
+        first.expect("a value").unwrap_or_else(|error| panic!("{error}: {json}"))
+    })
+    .collect()
+}
+
+/// Waits until the witness was told of so many statements of the sessions with
+/// this application name, and returns them.
+#[track_caller]
+pub fn observed(proxy: &Proxy, application: &str, count: usize) -> Vec<Value> {
+    let seen = || -> Vec<Value> {
+        let all = testimonies(proxy, "observed").into_iter();
+        all.filter(|seen| seen["application_name"] == application).collect()
+    };
+    wait_until(&format!("{count} statements are observed"), || seen().len() >= count);
+    let seen = seen();
+    assert_eq!(seen.len(), count, "{seen:#?}");
+    seen
 }

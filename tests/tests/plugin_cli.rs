@@ -212,22 +212,18 @@ fn over_https_with_a_token() {
     );
     let _proxy = builder().top(&lines).start();
     let address = format!("https://localhost:{port}");
-    let ca = authority.certificate();
-    let ask = |token: &Path, ca: &Path| {
-        ["list", "--admin", &address, "--token-file", text(token), "--ca-file", text(ca)].map(str::to_owned)
-    };
-    let words = |words: [String; 7]| words.map(String::into_boxed_str);
-    let good = words(ask(&token, &ca));
-    let good: Vec<&str> = good.iter().map(|word| &**word).collect();
-    assert!(ok(folder.path(), &good).contains("classify"));
     let wrong = folder.path().join("wrong");
     fs::write(&wrong, "another token, as long\n").unwrap();
-    let bad = words(ask(&wrong, &ca));
-    let bad: Vec<&str> = bad.iter().map(|word| &**word).collect();
-    assert!(refused(folder.path(), &bad).contains("the token is wrong"));
-    let stranger = words(ask(&token, &Authority::new("stranger").certificate()));
-    let stranger: Vec<&str> = stranger.iter().map(|word| &**word).collect();
-    let said = refused(folder.path(), &stranger);
+    let (trusted, stranger) = (authority.certificate(), Authority::new("stranger"));
+    let ask = |token: &Path, ca: &Path| {
+        let arguments = ["list", "--admin", &address, "--token-file", text(token), "--ca-file", text(ca)];
+        plugin(folder.path(), &arguments)
+    };
+    let said = |output: Output| String::from_utf8(output.stderr).unwrap();
+    let listed = ask(&token, &trusted);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("classify"), "{}", said(listed));
+    assert!(said(ask(&wrong, &trusted)).contains("the token is wrong"));
+    let said = said(ask(&token, &stranger.certificate()));
     assert!(said.contains("--ca-file"), "{said}");
 }
 

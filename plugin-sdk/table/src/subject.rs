@@ -128,6 +128,7 @@ impl Default for Verdict {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "one at a time is made")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opinion {
     /// `depends`

@@ -93,10 +93,9 @@ impl Counters {
         calls.iter().map(|counter| counter.0.load(Relaxed)).sum()
     }
 
-    /// Returns how many failures there have been with this one.
+    /// Returns how many failures of this kind there have been with this one.
     pub fn add_fault(&self, fault: Fault) -> u64 {
-        self.faults[fault as usize].fetch_add(1, Relaxed);
-        self.faults.iter().map(|count| count.load(Relaxed)).sum()
+        self.faults[fault as usize].fetch_add(1, Relaxed).saturating_add(1)
     }
 
     pub fn add_overruled(&self) {

@@ -71,6 +71,8 @@ impl PluginHost {
     /// here. Blocks, for seconds if a large plugin has to be compiled.
     pub fn new(sources: Vec<PluginSource>, options: Options) -> Result<Arc<Self>, PluginError> {
         let engine = waypool_plugin_engine::engine(instances(options.workers, sources.len()))?;
+        // Before anything is tried out: that has to end, too.
+        ticker::start(&engine).map_err(PluginError::Ticker)?;
         let linker = guest::linker(&engine).map_err(waypool_plugin_engine::EngineError::Settings)?;
         let cache = LazyCache::new(options.code_cache);
         let recent = Recent::default();
@@ -89,7 +91,6 @@ impl PluginHost {
         for member in &first.members {
             changes.note(1, &member.plugin, Action::Start, &By::new("waypool", "start"));
         }
-        ticker::start(&engine).map_err(PluginError::Ticker)?;
         Ok(Arc::new(PluginHost {
             number: AtomicU64::new(first.number),
             current: ArcSwap::from_pointee(first),
@@ -446,7 +447,7 @@ fn instances(workers: usize, plugins: usize) -> u32 {
     u32::try_from(workers.max(1) * (plugins + 8) * 2 + 16).unwrap_or(u32::MAX)
 }
 
-/// The first failures are all logged; then ever fewer, as the counters tell the
+/// The first failures of a kind are all logged; then ever fewer, as the counters tell the
 /// rest.
 fn is_worth_a_line(failures: u64) -> bool {
     failures <= 10 || failures.is_power_of_two() || failures.is_multiple_of(1_000)

@@ -111,6 +111,8 @@ fn another_plugins_tag_says_whose_it_is() {
     let lock = Lock::on([cluster.server(1)], 204);
     first.send(&Way::Extended.message("SELECT wait_for(204) AS held /* tenant=acme */"));
     wait_running(cluster.server(1), "held");
+    eprintln!("{}", std::fs::read_to_string(proxy.config_path()).unwrap());
+    eprintln!("{:?}", second.query("SHOW waypool_route FOR SELECT 5 /* tenant=acme */"));
     for way in WAYS {
         let [code, message, _] = way.error(&mut second, "SELECT inet_server_port() /* tenant=acme */");
         assert_eq!(code, "53400", "{message}");

@@ -53,7 +53,8 @@ impl Reader {
         match &step.what {
             What::Write { file, content } => {
                 let file = self.folder.path().join(file);
-                fs::write(&file, content).unwrap_or_else(|error| panic!("line {line}: {}: {error}", file.display()));
+                fs::write(&file, content)
+                    .unwrap_or_else(|error| panic!("line {line}: {}: {error}", file.display()));
             }
             What::Change { file, before, after } => self.change(line, file, before, after),
             What::Run { script, succeeds, printed } => self.run(line, script, *succeeds, printed.as_ref()),
@@ -74,7 +75,11 @@ impl Reader {
     fn change(&self, line: usize, file: &str, before: &str, after: &str) {
         let path = self.folder.path().join(file);
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("line {line}: {file}: {error}"));
-        assert_eq!(text.matches(before).count(), 1, "line {line}: {file} does not have this once:\n{before}\n{text}");
+        assert_eq!(
+            text.matches(before).count(),
+            1,
+            "line {line}: {file} does not have this once:\n{before}\n{text}"
+        );
         fs::write(path, text.replace(before, after)).unwrap();
     }
 

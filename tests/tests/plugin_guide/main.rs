@@ -42,7 +42,8 @@ fn the_guide_can_be_followed() {
 fn the_reference_is_the_contract() {
     let contract = reference::of_wit(&root().join("plugin-sdk/wit/waypool.wit"));
     let described = reference::of_markdown(&guide());
-    let list = |items: BTreeSet<&String>| items.into_iter().map(|item| format!("  {item}\n")).collect::<String>();
+    let list =
+        |items: BTreeSet<&String>| items.into_iter().map(|item| format!("  {item}\n")).collect::<String>();
     let missing = list(contract.difference(&described).collect());
     let gone = list(described.difference(&contract).collect());
     assert!(
@@ -63,6 +64,9 @@ fn every_example_is_named_and_every_link_leads_to_a_file() {
     for example in examples {
         let name = example.unwrap().file_name().into_string().unwrap();
         let link = format!("../examples/plugins/{name}");
-        assert!(links.iter().any(|known| known.trim_end_matches('/') == link), "docs/plugins.md lacks {link}");
+        assert!(
+            links.iter().any(|known| known.trim_end_matches('/') == link),
+            "docs/plugins.md lacks {link}"
+        );
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! - `### interface NAME`, or `### worlds`,
 //! - `#### KIND NAME` (record, variant, enum, flags): a type of the interface,
-//! - rows of a table which begin with a name in backquotes: its fields or cases,
+//! - rows of a table which begin with names in backquotes: its fields or cases,
 //!   or worlds,
 //! - points of a list which begin with a signature in backquotes: functions.
 
@@ -49,9 +49,13 @@ fn members(resolve: &Resolve, kind: &TypeDefKind) -> Vec<String> {
         TypeDefKind::Variant(variant) => {
             let cases = variant.cases.iter();
             let of = |of: &Type| format!("({})", shown(resolve, of));
-            cases.map(|case| format!("{}{}", case.name, case.ty.as_ref().map(of).unwrap_or_default())).collect()
+            cases
+                .map(|case| format!("{}{}", case.name, case.ty.as_ref().map(of).unwrap_or_default()))
+                .collect()
         }
-        other => panic!("waypool.wit has a {}: describe it in the reference, and read it here", other.as_str()),
+        other => {
+            panic!("waypool.wit has a {}: describe it in the reference, and read it here", other.as_str())
+        }
     }
 }
 
@@ -82,7 +86,9 @@ fn shown_id(resolve: &Resolve, id: TypeId) -> String {
     match &found.kind {
         TypeDefKind::Option(of) => format!("option<{}>", shown(of)),
         TypeDefKind::List(of) => format!("list<{}>", shown(of)),
-        TypeDefKind::Tuple(of) => format!("tuple<{}>", of.types.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        TypeDefKind::Tuple(of) => {
+            format!("tuple<{}>", of.types.iter().map(shown).collect::<Vec<_>>().join(", "))
+        }
         TypeDefKind::Result(of) => format!("result<{}, {}>", or_none(&of.ok), or_none(&of.err)),
         other => panic!("waypool.wit has a {} without a name", other.as_str()),
     }
@@ -108,10 +114,14 @@ pub fn of_markdown(guide: &str) -> BTreeSet<String> {
         } else if let Some(title) = line.strip_prefix("#### ") {
             place = format!("{interface}: {}", title.replace('`', ""));
             insert(place.clone());
-        } else if let Some((name, what)) = line.strip_prefix("| `").and_then(|row| row.split_once("` |")) {
-            assert!(what.len() > 3, "docs/plugins.md says nothing of {name} in {place}");
-            insert(format!("{place}: {name}"));
-        } else if let Some((signature, what)) = line.strip_prefix("- `").and_then(|point| point.split_once('`')) {
+        } else if let Some((names, what)) = line.strip_prefix("| `").and_then(|row| row.split_once("` |")) {
+            assert!(what.len() > 4, "docs/plugins.md says nothing of {names} in {place}");
+            for name in names.split("`, `") {
+                insert(format!("{place}: {name}"));
+            }
+        } else if let Some((signature, what)) =
+            line.strip_prefix("- `").and_then(|point| point.split_once('`'))
+        {
             assert!(what.len() > 10, "docs/plugins.md says nothing of {signature}");
             insert(format!("{interface}: {signature}"));
         }

@@ -31,7 +31,9 @@ pub(super) fn push(
         Some(entry) => entry.clone(),
         None => Plugin::named(name).map_err(|wrong| Refusal::plain(StatusCode::BAD_REQUEST, wrong))?,
     };
-    let directory = &config.plugins.push_directory;
+    // In answers and in the history it has to be found from anywhere.
+    let directory = &std::path::absolute(&config.plugins.push_directory)
+        .unwrap_or_else(|_| config.plugins.push_directory.clone());
     let file = directory.join(format!("{name}-{}.wasm", short_digest(wasm)));
     let is_new = !file.exists();
     keep(directory, &file, wasm, signature).map_err(|error| {
@@ -45,7 +47,10 @@ pub(super) fn push(
         PluginSource { entry, origin: Origin::File(file.clone()), rules: Arc::new(config.plugins.clone()) };
     match proxy.plugins.candidate(source) {
         Ok((roles, sha256)) => {
-            remove_old(directory, name, &file);
+            let configured = config.plugins.entries.iter().filter_map(|entry| entry.path.clone());
+            let mut spared: Vec<_> = configured.filter_map(|path| std::path::absolute(path).ok()).collect();
+            spared.push(file.clone());
+            remove_old(directory, name, &spared);
             Ok(Pushed {
                 name: name.to_owned(),
                 sha256,
@@ -102,9 +107,9 @@ fn remove(file: &Path) {
 }
 
 /// Compiled plugins do not need their files: those in use are safe.
-fn remove_old(directory: &Path, name: &str, newest: &Path) {
+fn remove_old(directory: &Path, name: &str, spared: &[PathBuf]) {
     let mut files = versions(directory, name);
-    files.retain(|(_, file)| file != newest);
+    files.retain(|(_, file)| !spared.contains(file));
     files.sort_by(|(one, _), (other, _)| other.cmp(one));
     for (_, file) in files.into_iter().skip(FILES_KEPT - 1) {
         remove(&file);

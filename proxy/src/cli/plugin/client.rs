@@ -80,7 +80,13 @@ impl Options {
             (Place::Tcp { .. }, Some(file)) => Some(read_token(&file)?),
             (Place::Tcp { .. }, None) => bail!("{place} wants a token: add --token-file FILE"),
         };
-        let roots = self.ca_file.clone().map_or(RootCertificates::System, RootCertificates::File);
+        let roots = match &self.ca_file {
+            Some(file) => {
+                std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+                RootCertificates::File(file.clone())
+            }
+            None => RootCertificates::System,
+        };
         Ok(Client { place, token, roots })
     }
 
@@ -218,9 +224,10 @@ impl Client {
                 };
                 match connector {
                     Some(connector) => {
-                        let stream = connector.connect(stream, host).await.context(
-                            "the proxy's certificate cannot be checked: name its authority by --ca-file FILE",
-                        )?;
+                        let connected = connector.connect(stream, host).await;
+                        let stream = connected.map_err(|error| {
+                            anyhow!("{error}. If its certificate is of your own authority: --ca-file FILE")
+                        })?;
                         send(stream, request).await
                     }
                     None => send(stream, request).await,

@@ -183,6 +183,15 @@ fn misbehaving_from_the_first_call_on_is_found_out() {
 }
 
 #[test]
+fn what_never_ends_at_the_start_is_stopped_too() {
+    for hook in ["init", "self_test", "classify"] {
+        let endless = hostile(&format!(r#"{{"misbehave":{{"{hook}":"loop"}}}}"#));
+        let error = PluginHost::new(vec![endless], options()).err().unwrap();
+        assert!(error.to_string().contains("deadline"), "{error}");
+    }
+}
+
+#[test]
 fn a_candidate_has_to_cope_with_what_clients_sent() {
     let host = host();
     host.note_text("harmless");

@@ -141,6 +141,6 @@ fn a_shadow_needs_a_candidate_and_a_plugin() {
     let host = host();
     assert!(matches!(host.shadow("hostile", 1.0, &by()), Err(PluginError::NoCandidate(_))));
     host.candidate(named("other", "{}")).unwrap();
-    assert!(matches!(host.shadow("other", 1.0, &by()), Err(PluginError::NoSuchPlugin(_))));
+    assert!(matches!(host.shadow("other", 1.0, &by()), Err(PluginError::NothingToCompare(_))));
     assert_eq!(info(&host, "other").unwrap().state, State::New);
 }
