@@ -37,7 +37,7 @@
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
-//! use waypool_plugin_sdk::{Classifier, Depends, Host, Opinion, Plugin, Result, Verdict, export};
+//! use waypool_plugin_sdk::{Classifier, Host, Opinion, Plugin, Result, Verdict, export};
 //!
 //! struct Heavy {
 //!     table: String,
@@ -79,14 +79,14 @@
 //!
 //! export!(Heavy: classifier);
 //!
-//! #[test]
-//! fn reads_of_the_log_may_run_anywhere() {
-//!     let host = waypool_plugin_sdk::testing::FakeHost::new();
-//!     let mut plugin = Heavy::new(Config::default()).unwrap();
-//!     let opinion = plugin.classify("SELECT * FROM audit_log", &host).unwrap();
-//!     assert!(matches!(opinion, Opinion::Answer(_)));
-//! }
-//! # fn main() {}
+//! # fn main() -> Result<()> {
+//! // And in a test:
+//! let host = waypool_plugin_sdk::testing::FakeHost::new();
+//! let mut plugin = Heavy::new(Config::default())?;
+//! let opinion = plugin.classify("SELECT * FROM audit_log", &host)?;
+//! assert!(matches!(opinion, Opinion::Answer(_)));
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! [`export!`] turns the type into a WebAssembly plugin. The crate has

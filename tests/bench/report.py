@@ -7,10 +7,12 @@ import re
 import statistics
 from pathlib import Path
 
+import chain
 from measure import Memory, Run
 
 
-def render(args, version: int, runs: list[Run], memory: list[Memory], host_figures: str) -> str:
+def render(args, version: int, runs: list[Run], memory: list[Memory], pairs: list[Run],
+           host_figures: str) -> str:
     parts = [
         "# Waypool's cost, measured",
         machine(),
@@ -20,6 +22,9 @@ def render(args, version: int, runs: list[Run], memory: list[Memory], host_figur
         throughput(runs),
         idle(memory),
     ]
+    if pairs:
+        parts += [f"## With and without plugins\n\npgbench -S -M {chain.MODE}, everything on the primary; "
+                  f"medians of {args.pairs} interleaved rounds of {args.seconds} s.", plugins(pairs)]
     if host_figures:
         parts.append(f"## Inside Waypool\n\n```\n{host_figures}\n```")
     return "\n\n".join(parts) + "\n"
@@ -39,14 +44,14 @@ def throughput(runs: list[Run]) -> str:
         of_mode = [run for run in runs if run.mode == mode]
         direct = {run.round: run.tps for run in of_mode if run.subject == "direct"}
         for subject in unique(run.subject for run in of_mode):
-            lines.append(row(mode, subject, [run for run in of_mode if run.subject == subject], direct))
+            lines.append(row(f"{mode} | {subject}", [run for run in of_mode if run.subject == subject], direct))
     return "\n".join(lines)
 
 
-def row(mode: str, subject: str, runs: list[Run], direct: dict[int, float]) -> str:
+def row(title: str, runs: list[Run], base: dict[int, float], digits: int = 2) -> str:
     tps = statistics.median(run.tps for run in runs)
-    # Each run against the direct one of its own round.
-    ratio = statistics.median(run.tps / direct[run.round] for run in runs)
+    # Each run against another one of its own round.
+    ratio = statistics.median(run.tps / base[run.round] for run in runs)
     if runs[0].user_us is None:
         cpu = "– | – | –"
     else:
@@ -54,7 +59,16 @@ def row(mode: str, subject: str, runs: list[Run], direct: dict[int, float]) -> s
         system = statistics.median(run.system_us for run in runs)
         together = statistics.median(run.user_us + run.system_us for run in runs)
         cpu = f"{user:.1f} | {system:.1f} | {together:.1f}"
-    return f"| {mode} | {subject} | {tps:,.0f} | {ratio:.2f} | {cpu} |"
+    return f"| {title} | {tps:,.0f} | {ratio:.{digits}f} | {cpu} |"
+
+
+def plugins(pairs: list[Run]) -> str:
+    lines = ["| plugins | transactions/s | × without | CPU user | CPU system | CPU together |",
+             "|---|---:|---:|---:|---:|---:|"]
+    without = {run.round: run.tps for run in pairs if run.subject == chain.OFF}
+    for subject in unique(run.subject for run in pairs):
+        lines.append(row(subject, [run for run in pairs if run.subject == subject], without, digits=3))
+    return "\n".join(lines)
 
 
 def idle(memory: list[Memory]) -> str:

@@ -60,7 +60,9 @@ def cluster(program: Path, standbys: int) -> Iterator[Cluster]:
 
 
 @contextlib.contextmanager
-def waypool(program: Path, servers: Cluster, folder: Path) -> Iterator[Subject | None]:
+def waypool(program: Path, ports: list[int], folder: Path, name: str = "waypool",
+            plugins: str = "") -> Iterator[Subject | None]:
+    """A proxy before the servers of these ports; `plugins` is that part of its configuration."""
     if not program.exists():
         print(f"Waypool left out: {program} is not built", file=sys.stderr)
         yield None
@@ -71,8 +73,8 @@ def waypool(program: Path, servers: Cluster, folder: Path) -> Iterator[Subject |
 hostname = "127.0.0.1"
 port = {backend}
 sslmode = "disable"
-""" for backend in servers.ports)
-    config = folder / "waypool.toml"
+""" for backend in ports)
+    config = folder / f"{name}.toml"
     config.write_text(f"""\
 port = {port}
 unix_socket_directories = []
@@ -80,8 +82,9 @@ hba = ["host all all all trust"]
 sr_check_user = "postgres"
 default_pool_size = 1200
 max_client_conn = 2000
-{backends}""")
-    with running("waypool", [program, "run", "-c", config], port, folder) as subject:
+{backends}
+{plugins}""")
+    with running(name, [program, "run", "-c", config], port, folder) as subject:
         yield subject
 
 

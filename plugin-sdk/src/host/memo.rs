@@ -10,9 +10,11 @@ const MAX_FACTS: usize = 1_000;
 #[derive(Debug)]
 pub struct Memo<F> {
     epoch: u64,
-    /// By name; a name is rarely in more than one schema.
-    facts: HashMap<Box<str>, Vec<(Option<Box<str>>, F)>, BuildHasherDefault<Fnv>>,
+    facts: HashMap<Box<str>, BySchema<F>, BuildHasherDefault<Fnv>>,
 }
+
+/// A name is rarely in more than one schema.
+type BySchema<F> = Vec<(Option<Box<str>>, F)>;
 
 impl<F: Copy> Memo<F> {
     pub const fn new() -> Self {

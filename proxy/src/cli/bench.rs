@@ -1,5 +1,7 @@
 //! `waypool bench`: what a statement costs on its way through the cache and
-//! the built-in plugins, without any server.
+//! the built-in plugins, without any server; and what these cost as a whole.
+
+mod generation;
 
 use crate::auth::server::Credentials;
 use crate::cluster::Cluster;
@@ -85,7 +87,7 @@ pub fn bench() -> anyhow::Result<()> {
         "\nThe default plugins were loaded in {micros} us, ready for the first statement in {} us.",
         ready.as_micros()
     );
-    Ok(())
+    generation::generation(ready)
 }
 
 /// What the catalog would say of the names in the statements.

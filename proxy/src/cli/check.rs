@@ -1,5 +1,6 @@
 //! `waypool check`: every mistake of a configuration, and what to write instead.
 
+use crate::admin::endpoint;
 use crate::config::Config;
 use crate::plugin::{Options, PluginHost};
 use crate::proxy::{self, Access};
@@ -23,6 +24,7 @@ pub fn check(path: &Path) -> anyhow::Result<()> {
 /// What the configuration refers to: rules, users, certificates, plugins.
 pub fn parts(config: &Config) -> anyhow::Result<()> {
     Access::new(config)?;
+    endpoint::check(config)?;
     let plugins = PluginHost::new(proxy::sources(config), Options::default());
     plugins.context("a plugin cannot be loaded")?;
     Ok(())

@@ -53,7 +53,7 @@ pub enum PluginError {
     Configuration { name: String, origin: String, message: String },
 
     #[error("plugin \"{name}\" ({origin}) fails when it is tried out: {error}")]
-    Probe { name: String, origin: String, error: CallError },
+    Probe { name: String, origin: String, error: Box<CallError> },
 
     #[error("plugin \"{name}\" ({origin}) fails its self-test: {message}")]
     SelfTest { name: String, origin: String, message: String },
@@ -62,7 +62,7 @@ pub enum PluginError {
         "plugin \"{name}\" ({origin}) fails on a statement that clients sent a moment ago: {error}. \
          The statement: {statement}"
     )]
-    Recent { name: String, origin: String, statement: String, error: CallError },
+    Recent { name: String, origin: String, statement: String, error: Box<CallError> },
 
     #[error("there is no {0} among the plugins, and Waypool cannot route without one")]
     Missing(Role),

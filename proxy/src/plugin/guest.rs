@@ -196,7 +196,8 @@ fn of_session(guest: &Guest, name: impl Fn(&SessionInfo) -> &String) -> String {
 
 fn link_statement(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut statement = linker.instance(&format!("waypool:plugin/statement@{VERSION}"))?;
-    let lists: [(&str, fn(&Verdict) -> &Vec<String>); 4] = [
+    type List = fn(&Verdict) -> &Vec<String>;
+    let lists: [(&str, List); 4] = [
         ("reads", |verdict| &verdict.reads),
         ("writes", |verdict| &verdict.writes),
         ("functions", |verdict| &verdict.functions),

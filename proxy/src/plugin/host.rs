@@ -329,7 +329,8 @@ impl PluginHost {
     #[cold]
     pub(super) fn note_failure(&self, plugin: &Arc<Plugin>, error: &CallError) {
         let failures = plugin.counters.add_fault(error.fault);
-        let too_often = plugin.note_failure();
+        // An error that it returns is its opinion of one statement.
+        let too_often = error.fault != Fault::Error && plugin.note_failure();
         if is_worth_a_line(failures) {
             tracing::error!(
                 target: "waypool::plugin",
@@ -337,15 +338,14 @@ impl PluginHost {
                 "{}\n{}", error.message, error.backtrace.trim_end(),
             );
         }
-        // An error that it returns is its opinion of one statement.
-        if too_often && error.fault != Fault::Error && plugin.is_on_probation() {
-            self.give_up(plugin, failures);
+        if too_often && plugin.is_on_probation() {
+            self.give_up(plugin, error.fault);
         }
     }
 
     /// Goes back to what was before this plugin, if it is still in use and
     /// there is something.
-    fn give_up(&self, plugin: &Arc<Plugin>, failures: u64) {
+    fn give_up(&self, plugin: &Arc<Plugin>, last: Fault) {
         let mut changes = self.lock();
         let current = self.current.load_full();
         if !current.get(&plugin.name).is_some_and(|used| Arc::ptr_eq(&used.plugin, plugin)) {
@@ -355,7 +355,7 @@ impl PluginHost {
         if earlier.is_none() && !changes.may_do_without(plugin) {
             return;
         }
-        let by = By::new("waypool", format!("it fails again and again, {failures} times in all"));
+        let by = By::new("waypool", format!("it fails again and again (at last: {last})"));
         tracing::error!(target: "waypool::plugin", plugin = %plugin.name, "going back to what was before: {}", by.why);
         let put = match earlier {
             Some(earlier) => self.put(&mut changes, earlier, Action::GiveUp, &by),

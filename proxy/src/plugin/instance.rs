@@ -119,6 +119,11 @@ impl Instance {
     pub fn is_bloated(&self) -> bool {
         self.store.data().memory.used > self.soft_limit
     }
+
+    /// Bytes of its memory.
+    pub fn memory(&self) -> usize {
+        self.store.data().memory.used
+    }
 }
 
 fn new_store(plugin: &Arc<Plugin>) -> Store<Guest> {

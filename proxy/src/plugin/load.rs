@@ -104,7 +104,7 @@ impl Loader<'_> {
                 name: name(),
                 origin: origin(),
                 statement: text.to_string(),
-                error,
+                error: Box::new(error),
             })?;
         }
         Ok(())
@@ -152,7 +152,7 @@ pub(super) fn start_error(source: &PluginSource, error: StartError) -> PluginErr
     match error {
         StartError::Contract(detail) => PluginError::Contract { name, origin, detail },
         StartError::Refused(message) => PluginError::Configuration { name, origin, message },
-        StartError::Failed(error) => PluginError::Probe { name, origin, error },
+        StartError::Failed(error) => PluginError::Probe { name, origin, error: Box::new(error) },
     }
 }
 

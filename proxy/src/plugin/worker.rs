@@ -152,6 +152,16 @@ impl Instances {
         self.generation.number
     }
 
+    /// The bytes that the instances have, by plugin; of those that were called.
+    pub fn memory(&self) -> Vec<(String, usize)> {
+        let members = self.generation.members.iter().zip(&self.slots);
+        let memory = members.filter_map(|(member, slots)| {
+            let bytes = slots.live.borrow().instance.as_ref()?.memory();
+            Some((member.plugin.name.to_string(), bytes))
+        });
+        memory.collect()
+    }
+
     /// The plugins for this session.
     pub fn chain(&self, session: &SessionInfo) -> Chain {
         Chain::of(&self.generation, session)

@@ -70,6 +70,16 @@ fn truncated_bodies_are_refused_not_panicked_over() {
     assert_eq!(backend::parse_data_row(&[0, 1, 0, 0, 0, 9, 1]), None);
 }
 
+#[test]
+fn a_parse_with_another_text_keeps_its_name_and_its_types() {
+    let body = b"name\0SELECT 1\0\0\x01\0\0\0\x17";
+    let parse = frontend::Parse::read(body).unwrap();
+    let mut out = Vec::new();
+    frontend::parse_with(&mut out, body, parse, b"SELECT 1 LIMIT 5");
+    assert_eq!(Frame::from_client(&out), Ok(Some(Frame { tag: b'P', len: out.len() })));
+    assert_eq!(out[HEADER_LEN..], *b"name\0SELECT 1 LIMIT 5\0\0\x01\0\0\0\x17");
+}
+
 mod replies {
     use crate::protocol::backend::{self, TransactionStatus};
     use crate::protocol::replies::{Event, Replies};
@@ -161,6 +171,56 @@ mod replies {
         replies.scan(b"1\0\0\0\x04E\0\0\0\x05\0").unwrap();
         replies.scan(b"Z\0\0\0\x05I").unwrap();
         assert_eq!(replies.take_unanswered().collect::<Vec<_>>(), [3, 2]);
+    }
+
+    fn complete(tag: &str) -> Vec<u8> {
+        let mut out = vec![b'C'];
+        out.extend((tag.len() as u32 + 5).to_be_bytes());
+        out.extend(tag.as_bytes());
+        out.push(0);
+        out
+    }
+
+    #[test]
+    fn complete_commands_are_told_if_somebody_wants_to_know() {
+        let mut replies = Replies::<()>::default();
+        replies.query(true);
+        assert_eq!(replies.scan(&complete("SELECT 7")).unwrap().event, None);
+        replies.watch();
+        for (tag, rows) in
+            [("SELECT 7", 7), ("INSERT 0 12", 12), ("COPY 3", 3), ("BEGIN", 0), ("CREATE TABLE", 0), ("", 0)]
+        {
+            let bytes = complete(tag);
+            let scan = replies.scan(&bytes).unwrap();
+            assert_eq!(scan.event, Some((Event::Complete { rows }, bytes.len())), "{tag}");
+            assert_eq!((scan.relay, scan.skip), (bytes.len(), 0), "{tag}");
+        }
+        // Nothing, and a part of the rows
+        for frame in [b"I\0\0\0\x04", b"s\0\0\0\x04"] {
+            assert_eq!(replies.scan(frame).unwrap().event, Some((Event::Complete { rows: 0 }, 5)));
+        }
+    }
+
+    #[test]
+    fn a_complete_command_is_told_when_it_is_whole() {
+        let bytes = complete("UPDATE 42");
+        for cut in 0..bytes.len() {
+            let mut replies = Replies::<()>::default();
+            replies.query(true);
+            replies.watch();
+            let first = replies.scan(&bytes[..cut]).unwrap();
+            assert_eq!((first.relay, first.event), (0, None), "cut at {cut}");
+            let second = replies.scan(&bytes).unwrap();
+            assert_eq!(second.event, Some((Event::Complete { rows: 42 }, bytes.len())));
+        }
+    }
+
+    #[test]
+    fn of_copies_nobody_hears() {
+        let mut replies = Replies::<()>::default();
+        replies.query(false);
+        replies.watch();
+        assert_eq!(replies.scan(&complete("SELECT 7")).unwrap().event, None);
     }
 
     #[test]

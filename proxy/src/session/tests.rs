@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::link::bit;
-use super::prepared::{Portal, Prepared, Undo};
+use super::prepared::{Portal, Prepared, Statement, Undo};
 use super::settings::Settings;
 use crate::protocol::backend::message;
 use crate::routing::Classified;
@@ -62,6 +62,31 @@ fn a_closed_name_is_stale_where_it_was_prepared_too() {
     assert!(!prepared.take_stale(b"s", 0));
     assert!(prepared.take_stale(b"s", 1));
     assert!(!prepared.take_stale(b"s", 1), "it is closed there now");
+}
+
+#[test]
+fn an_edited_statement_is_prepared_as_edited_and_known_as_asked() {
+    let mut prepared = Prepared::default();
+    let (asked, edited) = (parse_frame(b"s", b"SELECT 1"), parse_frame(b"s", b"SELECT 2"));
+    prepared.parse(b"s", &asked, Some(&edited), Classified::function_call(), 0);
+    let statement = prepared.get(b"s").unwrap().clone();
+    assert_eq!((&*statement.parse, statement.asked()), (&*edited, &*asked));
+    // Another text takes its place: where it was prepared the name is stale.
+    prepared.replace(b"s", Statement::new(&asked, None, Classified::function_call(), 0));
+    assert_eq!(*prepared.get(b"s").unwrap().parse, *asked);
+    assert!(prepared.take_stale(b"s", 0));
+    assert!(!prepared.take_stale(b"s", 1));
+}
+
+#[test]
+fn an_unnamed_statement_that_was_edited_is_not_taken_for_the_same() {
+    let mut prepared = Prepared::default();
+    let (asked, edited) = (parse_frame(b"", b"SELECT 1"), parse_frame(b"", b"SELECT 2"));
+    for (frame, by) in [(&asked, None), (&asked, Some(&*edited)), (&edited, None), (&asked, None)] {
+        prepared.parse(b"", frame, by, Classified::function_call(), 0);
+        let statement = prepared.get(b"").unwrap();
+        assert_eq!((&*statement.parse, statement.asked()), (by.unwrap_or(frame), &**frame));
+    }
 }
 
 #[test]

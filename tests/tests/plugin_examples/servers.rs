@@ -60,14 +60,10 @@ pub fn with(cluster: &Cluster, plugin: &str, config: &str, weights: [f64; 3]) ->
     add(builder, plugin, config)
 }
 
-/// One more example in the same proxy.
+/// One more example in the same proxy, behind those before.
 pub fn add(builder: Builder, plugin: &str, config: &str) -> Builder {
-    builder.plugin_entry(plugin, &path(plugin)).plugin(plugin, config)
-}
-
-/// The line of `[plugins.NAME]` that says where this example is.
-pub fn path(plugin: &str) -> String {
-    format!("path = \"{PLUGINS}/{plugin}.wasm\"")
+    let path = format!("path = \"{PLUGINS}/{plugin}.wasm\"");
+    builder.plugin_entry(plugin, &path).plugin(plugin, config)
 }
 
 /// The ways to send a statement.

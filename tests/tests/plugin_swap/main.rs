@@ -116,6 +116,6 @@ fn a_version_that_fails_after_the_swap_is_taken_back_by_itself() {
     assert_eq!(session.value("SELECT count(*) FROM survivors"), asked.to_string());
     let history = history(&proxy, WITNESS);
     assert_eq!((&*history[2].action, &history[2].sha256), ("automatic rollback", &history[0].sha256));
-    assert!(history[2].why.contains("failed 5 times in a row"), "{}", history[2].why);
-    assert_eq!(Stats::of(&proxy, WITNESS).failures(), 5);
+    assert!(history[2].why.starts_with("it fails"), "{}", history[2].why);
+    assert!(Stats::of(&proxy, WITNESS).failures() >= 5);
 }

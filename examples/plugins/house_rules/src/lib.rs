@@ -66,9 +66,9 @@ impl Rewriter for HouseRules {
         let sketch = Sketch::new(text);
         let ours = |reference: &&Reference| self.is_ours(&reference.name);
         let edited: Vec<&Reference> = sketch.references.iter().filter(ours).collect();
-        if self.config.otherwise == Otherwise::Reject
-            && let Some(table) = sketch.names_elsewhere(&edited, |name| self.is_ours(name))
-        {
+        let unsure =
+            sketch.names_elsewhere(&edited, |name| self.is_ours(name)).or_else(|| sketch.escaped_name());
+        if let Some(table) = unsure.filter(|_| self.rejects()) {
             // 0A000: feature not supported
             let refusal = Refusal::new("0A000", format!("table {table} cannot be used in this way here"))
                 .hint("Write a plain SELECT … FROM … JOIN …, one statement at a time, without subqueries on it.");
@@ -87,6 +87,11 @@ impl Rewriter for HouseRules {
 }
 
 impl HouseRules {
+    fn rejects(&self) -> bool {
+        let Config { conditions, renames, otherwise, .. } = &self.config;
+        *otherwise == Otherwise::Reject && !(conditions.is_empty() && renames.is_empty())
+    }
+
     fn is_ours(&self, name: &str) -> bool {
         self.config.conditions.contains_key(name) || self.config.renames.contains_key(name)
     }

@@ -12,6 +12,8 @@ use waypool_scan::{Token, TokenKind, Tokens};
 pub struct Sketch<'t> {
     text: &'t str,
     tokens: Vec<Token>,
+    /// For each token its lower case, if it is a word without quotes; else "".
+    words: Vec<String>,
     /// Tables in places which are understood, in order.
     pub references: Vec<Reference>,
     /// The end of a plain SELECT that has no LIMIT.
@@ -49,9 +51,14 @@ impl<'t> Sketch<'t> {
         while tokens.last().is_some_and(|token| token.kind == TokenKind::Semicolon) {
             tokens.pop();
         }
-        let mut sketch = Sketch { text, tokens, references: Vec::new(), limitless: None };
+        let word = |token: &Token| match token.kind {
+            TokenKind::Word => token.text(text).to_ascii_lowercase(),
+            _ => String::new(),
+        };
+        let words = tokens.iter().map(word).collect();
+        let mut sketch = Sketch { text, tokens, words, references: Vec::new(), limitless: None };
         let several = sketch.tokens.iter().any(|token| token.kind == TokenKind::Semicolon);
-        match sketch.word(0).as_str() {
+        match sketch.word(0) {
             _ if several => {}
             "select" => sketch.read_select(),
             "update" => sketch.read_target(1),
@@ -64,8 +71,7 @@ impl<'t> Sketch<'t> {
     /// A name that is ours, where it is neither one of these references nor the
     /// first part of a longer name, such as `orders.id`.
     pub fn names_elsewhere(&self, edited: &[&Reference], ours: impl Fn(&str) -> bool) -> Option<String> {
-        let about_rows =
-            self.kind(0) == Some(TokenKind::ParenOpen) || ABOUT_ROWS.contains(&self.word(0).as_str());
+        let about_rows = self.kind(0) == Some(TokenKind::ParenOpen) || ABOUT_ROWS.contains(&self.word(0));
         let mut places = (0..self.tokens.len()).filter(|_| about_rows);
         places.find_map(|at| {
             let name = self.name(at).filter(|name| ours(name))?;
@@ -74,29 +80,33 @@ impl<'t> Sketch<'t> {
         })
     }
 
+    /// A name with escapes, `U&"ord\0065rs"`, which nobody here can read.
+    pub fn escaped_name(&self) -> Option<String> {
+        let escaped = self.tokens.iter().find(|token| token.kind == TokenKind::UnicodeIdentifier)?;
+        Some(escaped.text(self.text).to_owned())
+    }
+
     fn read_target(&mut self, at: usize) {
         self.references.extend(self.reference(at, false));
     }
 
     fn read_select(&mut self) {
-        // Words outside of parentheses.
-        let outside: Vec<(usize, String)> =
-            self.outside().map(|at| (at, self.word(at))).filter(|(_, word)| !word.is_empty()).collect();
-        let is_plain = |word: &str| !["union", "intersect", "except", "into"].contains(&word);
+        // Keywords outside of parentheses: where they stand.
+        let find = |words: &[&str], from: usize| {
+            self.outside().find(|at| *at >= from && words.contains(&self.word(*at)))
+        };
         // Not that of `IS DISTINCT FROM`, nor of `1 AS from`.
-        let is_from = |at: usize| !["distinct", "as"].contains(&self.word(at - 1).as_str());
-        let from = outside.iter().find(|(at, word)| word == "from" && is_from(*at));
-        let (Some((from, _)), true) = (from, outside.iter().all(|(_, word)| is_plain(word))) else {
+        let is_from =
+            |at: &usize| self.word(*at) == "from" && !["distinct", "as"].contains(&self.word(*at - 1));
+        let Some(from) = self.outside().find(is_from) else {
             return;
         };
-        let mut behind = outside.iter().filter(|(at, word)| at > from && CLAUSES.contains(&word.as_str()));
-        let end = behind.next().map_or(self.tokens.len(), |(at, _)| *at);
-        let from = *from;
-        let has = |wanted: &[&str]| outside.iter().any(|(_, word)| wanted.contains(&word.as_str()));
-        self.limitless = match has(&["limit", "fetch", "for"]) {
-            true => None,
-            false => self.tokens.last().map(|token| token.end),
-        };
+        if find(&["union", "intersect", "except", "into"], 0).is_some() {
+            return;
+        }
+        let end = find(&CLAUSES, from).unwrap_or(self.tokens.len());
+        let limitless = find(&["limit", "fetch", "for"], from).is_none();
+        self.limitless = self.tokens.last().filter(|_| limitless).map(|token| token.end);
         self.read_from(from, end);
     }
 
@@ -117,8 +127,7 @@ impl<'t> Sketch<'t> {
         }
         let name = self.name(last)?;
         let next = last + 1;
-        let special =
-            ["only", "lateral"].contains(&self.word(first).as_str()) || self.word(next) == "tablesample";
+        let special = ["only", "lateral"].contains(&self.word(first)) || self.word(next) == "tablesample";
         let is_function = is_read && self.kind(next) == Some(TokenKind::ParenOpen);
         // `orders *`: with its partitions, as always.
         let is_starred = self.kind(next) == Some(TokenKind::Operator);
@@ -163,18 +172,14 @@ impl<'t> Sketch<'t> {
         self.tokens.get(at).map_or("", |token| token.text(self.text))
     }
 
-    /// A word without quotes in lower case; "" if it is none.
-    fn word(&self, at: usize) -> String {
-        match self.kind(at) {
-            Some(TokenKind::Word) => self.token_text(at).to_ascii_lowercase(),
-            _ => String::new(),
-        }
+    fn word(&self, at: usize) -> &str {
+        self.words.get(at).map_or("", String::as_str)
     }
 
     /// What the catalog would call it.
     fn name(&self, at: usize) -> Option<String> {
         match self.kind(at)? {
-            TokenKind::Word => Some(self.word(at)),
+            TokenKind::Word => Some(self.word(at).to_owned()),
             TokenKind::QuotedIdentifier => {
                 let quoted = self.token_text(at);
                 Some(quoted.get(1..quoted.len() - 1)?.replace("\"\"", "\""))

@@ -30,7 +30,7 @@ use tokio::sync::watch;
 use self::sockets::Sockets;
 use crate::proxy::Proxy;
 
-pub use self::sockets::OpenError;
+pub use self::sockets::{OpenError, check};
 
 /// What sessions do is more urgent.
 const NICE: i32 = 10;

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::caller::Caller;
 use super::routes;
-use crate::config::{AdminListen, Config, ListenTls};
+use crate::config::{AdminListen, Config};
 use crate::proxy::Proxy;
 use crate::tls::{Acceptor, TlsError};
 
@@ -66,12 +66,13 @@ pub enum OpenError {
 impl Sockets {
     /// `None`: the configuration wants none.
     pub fn open(config: &Config) -> Result<Option<Self>, OpenError> {
+        check(config)?;
         let unix = match config.admin_socket() {
             Some(path) => Some(UnixSocket::open(path)?),
             None => None,
         };
         let tcp = match &config.admin.listen {
-            Some(listen) => open_tcp(listen, config.ssl.as_ref())?,
+            Some(listen) => open_tcp(listen)?,
             None => Vec::new(),
         };
         Ok((unix.is_some() || !tcp.is_empty()).then_some(Sockets { unix, tcp }))
@@ -130,12 +131,20 @@ impl Drop for UnixSocket {
     }
 }
 
-/// Finds mistakes in the token and the certificate at once, not at the first order.
-fn open_tcp(listen: &AdminListen, tls: Option<&ListenTls>) -> Result<Vec<StdTcpListener>, OpenError> {
+/// Whether the token and the certificate can be used: better asked now than at
+/// the first order.
+pub fn check(config: &Config) -> Result<(), OpenError> {
+    let Some(listen) = &config.admin.listen else {
+        return Ok(());
+    };
     super::caller::token(&listen.token_file).map_err(OpenError::Token)?;
-    if let Some(tls) = tls {
+    if let Some(tls) = &config.ssl {
         Acceptor::https(&tls.cert, &tls.key)?;
     }
+    Ok(())
+}
+
+fn open_tcp(listen: &AdminListen) -> Result<Vec<StdTcpListener>, OpenError> {
     let bind = |address: SocketAddr| {
         let listener = StdTcpListener::bind(address)?;
         listener.set_nonblocking(true)?;

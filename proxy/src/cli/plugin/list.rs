@@ -1,7 +1,7 @@
 //! `waypool plugin list`
 
 use super::client;
-use super::output::{self, count, or_dash, short};
+use super::output::{self, count, or_dash, percent, short};
 use crate::admin::api::{List, Plugin, State};
 
 #[derive(Debug, clap::Args)]
@@ -48,7 +48,7 @@ pub fn state(state: State) -> &'static str {
 fn also(plugin: &Plugin) -> String {
     let mut also = Vec::new();
     if let Some(shadow) = &plugin.shadow {
-        also.push(format!("shadow {} {}%", short(&shadow.sha256), shadow.share * 100.0));
+        also.push(format!("shadow {} {}", short(&shadow.sha256), percent(shadow.share)));
     }
     if let Some(candidate) = plugin.candidate.as_ref().filter(|_| plugin.state != State::New) {
         also.push(format!("candidate {}", short(candidate)));

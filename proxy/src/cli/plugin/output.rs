@@ -62,6 +62,12 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// `0.1` is 10%
+pub fn percent(share: f64) -> String {
+    let text = format!("{:.4}", share * 100.0);
+    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// Something, or a dash.
 pub fn or_dash(text: impl Into<String>) -> String {
     let text = text.into();

@@ -2,7 +2,7 @@
 
 use super::client;
 use super::output;
-use crate::admin::api::Order;
+use crate::admin::api::{Order, Plugin, State};
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -17,13 +17,17 @@ pub struct Options {
 pub fn rollback(options: &Options) -> anyhow::Result<()> {
     let name = &options.name;
     let order = Order { why: options.why.clone(), ..Order::default() };
-    let done = options.client.client()?.order(name, "rollback", &order)?;
+    let client = options.client.client()?;
+    let done = client.order(name, "rollback", &order)?;
     if options.client.json {
         return output::json(&done);
     }
-    println!(
-        "{name}: the version before is in use, in generation {}. The same again goes forward.",
-        done.generation
-    );
+    let plugin: Plugin = client.get(&format!("/v1/plugins/{name}/stats"))?;
+    let what = match plugin.state {
+        State::Active => "the version before is in use",
+        // There was nothing before.
+        State::Disabled | State::New => "it is out of use, as before",
+    };
+    println!("{name}: {what}, in generation {}. The same again goes forward.", done.generation);
     Ok(())
 }

@@ -33,10 +33,10 @@ pub fn shadow(options: &Options) -> anyhow::Result<()> {
     }
     match options.share {
         Some(share) => println!(
-            "{name}: what was pushed is asked as well for {}% of the calls; only the version in use counts.\n\
+            "{name}: what was pushed is asked as well for {} of the calls; only the version in use counts.\n\
              Where they differ: waypool plugin stats {name}\n\
              Enough: waypool plugin swap {name}, or waypool plugin shadow {name} --end",
-            share * 100.0
+            output::percent(share)
         ),
         None => println!("{name} has no shadow any more."),
     }

@@ -2,7 +2,7 @@
 
 use super::client;
 use super::list::state;
-use super::output::{self, count, or_dash, short};
+use super::output::{self, count, or_dash, percent, short};
 use crate::admin::api::{Example, List, Plugin, Shadow};
 
 #[derive(Debug, clap::Args)]
@@ -105,7 +105,7 @@ fn tell_shadow(shadow: &Shadow) {
         asked => format!(" ({:.2}%)", part as f64 * 100.0 / asked as f64),
     };
     output::facts(&[
-        ("shadow", format!("{}, for {}% of the calls", short(&shadow.sha256), shadow.share * 100.0)),
+        ("shadow", format!("{}, for {} of the calls", short(&shadow.sha256), percent(shadow.share))),
         ("asked", count(shadow.asked)),
         ("differed", format!("{}{}", count(shadow.differed), share(shadow.differed))),
         ("failed", format!("{}{}", count(shadow.failed), share(shadow.failed))),

@@ -42,8 +42,8 @@ fn until_restart(plugin: &Plugin) -> String {
             format!("A restart of the proxy brings back {path}. To keep this version: cp {origin} {path}")
         }
         None => format!(
-            "A restart of the proxy forgets it. To keep it, write into waypool.toml:\n  \
-             [plugins.{name}]\n  path = \"{origin}\""
+            "A restart of the proxy forgets it. To keep it, copy {origin} to {name}.wasm beside waypool.toml, and \
+             write there:\n  [plugins.{name}]\n  path = \"{name}.wasm\""
         ),
     }
 }

@@ -186,6 +186,43 @@ fn balancers_pass_to_the_next_and_keep_their_own_memories() {
 }
 
 #[test]
+fn balancers_that_watch_leave_the_choice_to_those_behind() {
+    let watching = |name| named(name, r#"{"modest":true}"#);
+    let mut asker = asking(before_own([watching("one"), watching("two"), only("three", "balancer", 3)]));
+    let turn = asker.turn(&saying("ended well"), 0);
+    assert_eq!(turn.watching, 0b011);
+    assert_eq!(turn.said.unwrap().unwrap().by, 2);
+    // A failure behind them leaves them watching.
+    let turn = asker.turn(&saying("ended well"), 1);
+    let (by, error) = turn.said.unwrap_err();
+    assert_eq!((turn.watching, by, &*error.plugin), (0, 0, "one"));
+}
+
+#[test]
+fn each_balancer_has_words_of_its_own() {
+    let mut asker = asking(before_own([only("one", "balancer", 1), only("two", "balancer", 2)]));
+    asker.words.add(1, "of the second".to_owned());
+    let mark = asker.words.mark();
+    asker.route_as(&saying("route pass"), 0).unwrap();
+    assert_eq!(asker.words.of(0), ["route pass"]);
+    assert_eq!(asker.words.of(1), ["of the second", "route pass"]);
+    // It does not run; but the first one's are kept.
+    asker.words.back_to(mark, 0b01);
+    assert_eq!(asker.words.of(0), ["route pass"]);
+    assert_eq!(asker.words.of(1), ["of the second"]);
+}
+
+#[test]
+fn a_session_is_planned_by_the_first_and_what_it_leaves_open_by_the_next() {
+    let mut asker = asking(before_own([named("one", r#"{"modest":true}"#), only("two", "balancer", 2)]));
+    asker.topology = topology(1, 2);
+    let plan = asker.plan_session().unwrap().unwrap();
+    assert_eq!((plan.memory, plan.wait_millis), (11, 2));
+    let memory = |session| Memory { transaction: 0, session };
+    assert_eq!(asker.memories[..2], [memory(0), memory(11)]);
+}
+
+#[test]
 fn more_balancers_than_a_session_has_memories_for_are_refused() {
     let names = ["a", "b", "c", "d"];
     let four = names.map(|name| only(name, "balancer", 1));

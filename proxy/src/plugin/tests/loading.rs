@@ -142,11 +142,11 @@ fn a_self_test_that_fails_is_a_refusal() {
     let host = host();
     let attempt = |deed: &str| {
         let config = format!(r#"{{"misbehave":{{"self_test":"{deed}"}}}}"#);
-        host.check(&hostile(&config)).map_err(|error| (error.to_string(), error))
+        host.check(&hostile(&config)).err()
     };
-    let (text, error) = attempt("error").unwrap_err();
-    assert!(matches!(error, PluginError::SelfTest { .. }), "{text}");
-    assert!(text.contains("fails its self-test: was told to fail"), "{text}");
+    let error = attempt("error").unwrap();
+    assert!(matches!(error, PluginError::SelfTest { .. }), "{error}");
+    assert!(error.to_string().contains("fails its self-test: was told to fail"), "{error}");
     for (deed, told) in [
         ("trap", "was told to trap"),
         ("loop", "deadline"),
@@ -154,11 +154,11 @@ fn a_self_test_that_fails_is_a_refusal() {
         ("recurse", "stack"),
         ("invalid_utf8", "utf-8"),
     ] {
-        let (text, error) = attempt(deed).unwrap_err();
-        assert!(matches!(error, PluginError::Probe { .. }), "{deed}: {text}");
-        assert!(text.contains(told), "{deed}: {text}");
+        let error = attempt(deed).unwrap();
+        assert!(matches!(error, PluginError::Probe { .. }), "{deed}: {error}");
+        assert!(error.to_string().contains(told), "{deed}: {error}");
     }
-    attempt("flood").unwrap();
+    assert!(attempt("flood").is_none());
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn a_new_version_that_keeps_failing_is_taken_back() {
     let last = host.history().pop().unwrap();
     assert_eq!((last.generation, last.action), (3, Action::GiveUp));
     assert_eq!((&*last.plugin, &*last.by.who), ("hostile", "waypool"));
-    assert!(last.by.why.contains("5 times in all"), "{}", last.by.why);
+    assert_eq!(last.by.why, "it fails again and again (at last: trap)");
     // The failing one is not kept to go back to.
     assert!(matches!(host.rollback("hostile", &by()), Err(PluginError::NothingEarlier(_))));
 }
@@ -77,6 +77,8 @@ fn errors_that_it_returns_are_no_failure_of_the_version() {
         assert_eq!(asker.classify("error").unwrap_err().fault, Fault::Error);
     }
     assert_eq!(asker.reason(), "mark 2 call 21");
+    // Nor do they make the first trap its last.
+    asker.classify("trap").unwrap_err();
     assert_eq!(host.generation(), 2);
     assert_eq!(counts(&host, "hostile").errors, 20);
 }

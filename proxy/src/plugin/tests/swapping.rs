@@ -135,6 +135,22 @@ fn rollback_goes_back_and_forth() {
 }
 
 #[test]
+fn a_name_that_was_new_is_rolled_back_to_nothing_and_forth() {
+    let host = host_of(own().to_vec());
+    let mut asker = Asker::new(&host);
+    let mut new = named("new", r#"{"mark":3}"#);
+    new.entry.on_error = OnError::Primary;
+    swap(&host, new);
+    assert_eq!(asker.reason(), "mark 3 call 1");
+    host.rollback("new", &by()).unwrap();
+    assert_eq!(info(&host, "new").unwrap().state, State::Disabled);
+    assert!(!asker.reason().starts_with("mark"));
+    host.rollback("new", &by()).unwrap();
+    assert_eq!(info(&host, "new").unwrap().state, State::Active(4));
+    assert_eq!(asker.reason(), "mark 3 call 1");
+}
+
+#[test]
 fn a_plugin_can_be_disabled_unless_it_is_indispensable() {
     let host = host_of(before_own([named("one", r#"{"mark":1}"#), named("two", r#"{"mark":2}"#)]));
     let mut asker = Asker::new(&host);

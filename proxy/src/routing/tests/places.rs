@@ -70,6 +70,34 @@ async fn the_end_is_told_to_those_who_asked() {
     fixture.router.borrow_mut().ended(&scope, 0b11, true, &words);
 }
 
+/// What balancers that watch have counted, of ends and of good ends.
+fn told(fixture: &Fixture, name: &str) -> Option<crate::plugin::Own> {
+    fixture.counts(name).own.get("ended").copied()
+}
+
+#[tokio::test]
+async fn who_watches_is_told_of_statements_that_do_not_run() {
+    let failing = "only = [\"balancer\"]\nmisbehave = { route = \"trap\" }\nafter = 1";
+    let two = hostile("one", "", "modest = true") + &hostile("two", "on_error = \"reject\"", failing);
+    let fixture = Fixture::new(&two);
+    let (scope, words) = (fixture.scope(), Words::default());
+    let (verdict, before) = (saying("ended well"), fixture.state());
+    let mark = words.mark();
+    // The first one watches, the second one decides; both want to be told.
+    let (_, after) = route(&fixture.router, &scope, &verdict, before, &words).await.unwrap();
+    assert_eq!(after.tell_end, 0b11);
+    assert_eq!((told(&fixture, "one"), told(&fixture, "two")), (None, None));
+    // There is no connection for it, for instance.
+    fixture.router.borrow_mut().unroute(&scope, &before, &after, &words, mark);
+    let once = Some(crate::plugin::Own::Counter(1));
+    assert_eq!((told(&fixture, "one"), told(&fixture, "two")), (once, once));
+    assert!(words.is_empty());
+    // The second one fails: the first one's count has to come out even.
+    route(&fixture.router, &scope, &verdict, before, &words).await.unwrap_err();
+    assert_eq!(told(&fixture, "one"), Some(crate::plugin::Own::Counter(1 + 2)));
+    assert!(words.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_statement_waits_as_long_as_a_balancer_says() {
     let fixture = Fixture::new(&hostile("one", "", HOSTILE));

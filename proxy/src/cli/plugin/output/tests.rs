@@ -19,3 +19,11 @@ fn large_numbers_can_be_read() {
     assert_eq!(count(1_000), "1,000");
     assert_eq!(count(1_234_567), "1,234,567");
 }
+
+#[test]
+fn shares_are_as_short_as_they_can_be() {
+    assert_eq!(percent(0.099_999_999_986), "10%");
+    assert_eq!(percent(1.0), "100%");
+    assert_eq!(percent(0.125), "12.5%");
+    assert_eq!(percent(0.0), "0%");
+}
