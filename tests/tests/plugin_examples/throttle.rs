@@ -108,3 +108,28 @@ fn so_many_begin_in_a_second() {
 
 /// `tenant` puts the tag there that `throttle` limits by. The throttle stands
 /// first in the file: those in front of it decide without it.
+#[test]
+fn another_plugins_tag_says_whose_it_is() {
+    let cluster = servers();
+    let throttle = with(&cluster, "throttle", "running = 1\nwait_millis = 0", [0.0, 0.0, 1.0]);
+    let proxy = add(throttle, "tenant", "groups = { acme = [1] }").start();
+    let [mut first, mut second] = [(); 2].map(|()| Raw::login(&proxy));
+    let lock = Lock::on([cluster.server(1)], 204);
+    first.send(&Way::Extended.message("SELECT wait_for(204) AS held /* tenant=acme */"));
+    wait_running(cluster.server(1), "held");
+    for way in WAYS {
+        let [code, message, _] = way.error(&mut second, "SELECT inet_server_port() /* tenant=acme */");
+        assert_eq!(code, "53400", "{message}");
+        way.is_answered_by(&mut second, PORT, cluster.server(2));
+    }
+    lock.release();
+    assert_eq!(sqlstate(&first.wire.until_ready()), None);
+    let (port, expected) =
+        ("SELECT inet_server_port() /* tenant=acme */", cluster.server(1).port().to_string());
+    for way in WAYS {
+        wait_until("it is let in, and goes there", || {
+            value(&way.ask(&mut second, port)).as_ref() == Some(&expected)
+        });
+    }
+    stop(&proxy);
+}
