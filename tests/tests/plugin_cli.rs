@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value as Json;
 use waypool_tests::certificates::Authority;
@@ -19,8 +20,14 @@ fn builder() -> Builder {
     Proxy::builder(primary_and_standby())
 }
 
+/// Each new crate has a copy of the SDK, and cargo tells the copies apart by
+/// nothing: one crate at a time in the folder that they share.
+static CARGO: Mutex<()> = Mutex::new(());
+
 /// `waypool plugin ARGUMENTS` in a folder. Compiling takes as long as it takes.
 fn plugin(folder: &Path, arguments: &[&str]) -> Output {
+    let runs_cargo = matches!(arguments.first(), Some(&"test" | &"build"));
+    let _alone = runs_cargo.then(|| CARGO.lock().unwrap_or_else(PoisonError::into_inner));
     Command::new(waypool())
         .arg("plugin")
         .args(arguments)

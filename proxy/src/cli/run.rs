@@ -1,6 +1,7 @@
 //! `waypool run`: the proxy in the foreground.
 
 use super::watch::{self, Watch};
+use crate::admin::endpoint::be_nice;
 use crate::config::Config;
 use crate::listen::Running;
 use crate::logging::{self, Logging};
@@ -19,6 +20,8 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
     let proxy = Proxy::new(config)?;
     let running = Running::start(proxy)?;
     announce(&running.proxy.config());
+    // From here on this thread compiles plugins at most.
+    be_nice();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(wait_for_signals(path, &running.proxy, &logging, &mut watch))?;
     tracing::info!("stopping");

@@ -88,6 +88,10 @@ impl Router {
         if Rc::strong_count(&scope) == 2 {
             self.scopes.known.remove(&*scope.info);
         }
+        // Anybody can make up names of databases.
+        if !self.scopes.known.values().any(|known| known.number == scope.number) {
+            self.scopes.numbers.retain(|_, number| *number != scope.number);
+        }
     }
 
     /// The plugins have changed since this scope was made.

@@ -82,7 +82,7 @@ fn statements_about_which_a_hook_fails_are_answered_by_the_primary() {
 
 #[test]
 fn no_write_is_lost_or_done_twice() {
-    let proxy = modest(builder()).start();
+    let proxy = modest_within("20ms", builder()).start();
     let database = Database::create("writes_of_victims", "CREATE TABLE t (what text)");
     let mut session = Raw::login_with(&proxy, &[("database", database.name)]);
     let mut written = 0;

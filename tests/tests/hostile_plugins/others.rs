@@ -60,9 +60,8 @@ fn suffer(proxy: &Proxy, over: &AtomicBool) -> u32 {
 
 #[test]
 fn other_sessions_are_unharmed() {
-    let proxy = modest(Proxy::builder(quiet_servers()))
+    let proxy = modest_within("20ms", Proxy::builder(quiet_servers()))
         .top("worker_threads = 1\ndefault_pool_size = 100")
-        .plugin_entry(HOSTILE, "deadline = \"20ms\"\nmemory_limit = \"8MB\"")
         .start();
     // Panics at the first transaction that fails.
     let load = Load::mixed(&proxy, "-c 8 -j 1 -l -M prepared");

@@ -80,9 +80,9 @@ fn log_lines_at_the_begin_of_a_session_are_limited_too() {
 /// It has no statement: its third call fails in each instance.
 #[test]
 fn a_balancer_that_fails_when_it_is_told_of_the_servers_is_contained() {
-    for (deed, fault) in [("trap", "trap"), ("loop", "deadline"), ("hog", "memory"), ("recurse", "trap")] {
-        let config = format!("modest = true\nmisbehave = {{ topology = \"{deed}\" }}\nafter = 2");
-        let proxy = hostile(builder(), HOSTILE, &config).start();
+    for (deed, fault) in &FAILING[..4] {
+        let config = format!("misbehave = {{ topology = \"{deed}\" }}\nafter = 2");
+        let proxy = modest(builder()).plugin(HOSTILE, &config).start();
         let mut session = Raw::login(&proxy);
         let mut weight = 1.0;
         wait_until(&format!("{deed} is counted"), || {

@@ -79,10 +79,10 @@ impl Drop for Endpoint {
     }
 }
 
-/// On Linux this counts for the calling thread alone, and for those that it
-/// starts.
-fn be_nice() {
+/// Lets sessions go first. On Linux this counts for the calling thread alone,
+/// and for those that it starts.
+pub fn be_nice() {
     if let Err(error) = rustix::process::nice(NICE) {
-        tracing::debug!("the admin thread keeps its priority: {error}");
+        tracing::debug!("a thread keeps its priority: {error}");
     }
 }
