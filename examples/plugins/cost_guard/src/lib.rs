@@ -63,6 +63,16 @@ enum Standing {
     Down,
 }
 
+impl Standing {
+    fn describe(self) -> &'static str {
+        match self {
+            Standing::Readable => "is well",
+            Standing::Behind => "is too far behind",
+            Standing::Down => "is down",
+        }
+    }
+}
+
 impl Plugin for CostGuard {
     type Config = Config;
 
@@ -147,7 +157,13 @@ impl Balancer for CostGuard {
     }
 
     fn explain(&self, _host: &Host) -> String {
-        format!("a report, for server {} ({:?})", self.config.standby, self.standby)
+        let server = self.config.standby;
+        match self.standby {
+            Standing::Readable => format!("reports go to server {server}"),
+            Standing::Behind | Standing::Down => {
+                format!("a report, but server {server} {}", self.standby.describe())
+            }
+        }
     }
 }
 
@@ -158,7 +174,7 @@ impl CostGuard {
             return Routing::primary(state);
         }
         host.count("reports_refused", 1);
-        let why = if self.standby == Standing::Behind { "is too far behind" } else { "is down" };
+        let why = self.standby.describe();
         // 53000: insufficient resources
         Refusal::new("53000", format!("server {}, which is for reports, {why}", self.config.standby))
             .hint("Run the report later; nothing else is affected.")
