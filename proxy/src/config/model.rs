@@ -134,6 +134,10 @@ pub enum ClusteringMode {
 pub enum PoolMode {
     /// Until it disconnects, as Pgpool-II does.
     Session,
+    /// Until its transaction ends.
+    Transaction,
+    /// Until its statement ends; transactions of several are refused.
+    Statement,
 }
 
 /// One `[[backend]]`.

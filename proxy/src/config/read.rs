@@ -191,8 +191,12 @@ fn log_format(top: &Section<'_>) -> LogFormat {
 }
 
 fn pool_mode(top: &Section<'_>) -> PoolMode {
-    let supported = [("session", PoolMode::Session)];
-    top.choice("pool_mode", PoolMode::Session, &supported, &["transaction", "statement"])
+    let words = [
+        ("session", PoolMode::Session),
+        ("transaction", PoolMode::Transaction),
+        ("statement", PoolMode::Statement),
+    ];
+    top.choice("pool_mode", PoolMode::Session, &words, &[])
 }
 
 fn log_min_messages(top: &Section<'_>) -> LogLevel {

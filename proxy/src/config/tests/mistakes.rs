@@ -63,7 +63,7 @@ at_top! {
     mutation_in_plugin: "track_table_mutation_ttl_factor = 5.0" => "1:1: track_table_mutation_ttl_factor is Pgpool-II's: it belongs into [plugins.balance.config]";
     mutation_without_meaning: "track_table_mutation_table_size = 2048" => "1:1: track_table_mutation_table_size is Pgpool-II's: the table grows as needed here, remove the line";
     unknown_mode: "backend_clustering_mode = 'stream'" => r#"1:27: backend_clustering_mode = "stream" is unknown: write "streaming_replication", "logical_replication" or "raw""#;
-    later_pool_mode: "pool_mode = 'transaction'" => r#"1:13: pool_mode = "transaction" is not supported yet: write "session""#;
+    wrong_pool_mode: "pool_mode = 'page'" => r#"1:13: pool_mode = "page" is unknown: write "session", "transaction" or "statement""#;
     log_format: "log_format = 'xml'" => r#"1:14: log_format = "xml" is unknown: write "auto", "human" or "json""#;
 
     no_listener: "listen_addresses = []\nunix_socket_directories = []" => r#"1:20: listen_addresses and unix_socket_directories are both empty, so that no client could connect: write listen_addresses = ["localhost"]"#;
