@@ -8,8 +8,9 @@ use crate::logging::{self, Logging};
 use crate::plugin::By;
 use crate::proxy::Proxy;
 use anyhow::{Context, anyhow};
+use std::io;
 use std::path::Path;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 pub fn run(path: &Path) -> anyhow::Result<()> {
@@ -17,13 +18,15 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
     let logging = logging::start(config.log_min_messages, config.log_format)?;
     // Before the files are loaded: what changes from here on is seen.
     let mut watch = Watch::new(&config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before anybody is told that we are there, and might send some.
+    let mut signals = runtime.block_on(async { Signals::new() }).context("signals")?;
     let proxy = Proxy::new(config)?;
     let running = Running::start(proxy)?;
     announce(&running.proxy.config());
     // From here on this thread compiles plugins at most.
     be_nice();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(wait_for_signals(path, &running.proxy, &logging, &mut watch))?;
+    runtime.block_on(signals.wait(path, &running.proxy, &logging, &mut watch));
     tracing::info!("stopping");
     running.stop();
     Ok(())
@@ -41,24 +44,33 @@ fn announce(config: &Config) {
     );
 }
 
-/// Returns when the proxy is to end.
-async fn wait_for_signals(
-    path: &Path,
-    proxy: &Proxy,
-    logging: &Logging,
-    watch: &mut Watch,
-) -> anyhow::Result<()> {
-    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-    let mut look = tokio::time::interval(watch::PERIOD);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = hangup.recv() => reload(path, proxy, logging),
-            _ = look.tick() => watch.look(proxy),
+/// What the process is told from outside.
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Returns when the proxy is to end.
+    async fn wait(&mut self, path: &Path, proxy: &Proxy, logging: &Logging, watch: &mut Watch) {
+        let mut look = tokio::time::interval(watch::PERIOD);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                _ = self.hangup.recv() => reload(path, proxy, logging),
+                _ = look.tick() => watch.look(proxy),
+            }
         }
     }
 }
