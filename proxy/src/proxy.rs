@@ -6,9 +6,10 @@ use crate::auth::{Secret, Users};
 use crate::cluster::{Backend, Cluster, Timing};
 use crate::config::{self, Config, ConfigErrors, Plugins, RelcacheQueryTarget, SslMode};
 use crate::plugin::{By, Observers, Options, Origin, PluginError, PluginHost, PluginSource};
-use crate::pool::{Limits, Pool, Target};
+use crate::pool::{Limits, Pool, SharedStatements, Target};
 use crate::routing::facts::{Facts, Lookup};
 use crate::session::cancel;
+use crate::session::greeting::Greetings;
 use crate::session::positions::UserCommits;
 use crate::session::server_rules::Trusted;
 use crate::tls;
@@ -33,6 +34,12 @@ pub struct Proxy {
     pub plugins: Arc<PluginHost>,
     pub observers: Observers,
     pub cancels: Arc<cancel::Registry>,
+    /// Prepared statements of clients that share server connections.
+    pub statements: SharedStatements,
+    /// Sessions that do not share theirs for now.
+    pub pinned: Arc<AtomicUsize>,
+    /// What clients that share are greeted with.
+    pub greetings: Greetings,
     /// Worker threads.
     pub workers: usize,
     /// With `enable_pool_hba = false`: whom the servers trust.
@@ -122,6 +129,9 @@ impl Proxy {
             plugins,
             observers: Observers::default(),
             cancels: Arc::default(),
+            statements: SharedStatements::default(),
+            pinned: Arc::default(),
+            greetings: Greetings::default(),
             workers,
             trusted: Trusted::default(),
             clients: AtomicUsize::new(0),
@@ -159,6 +169,7 @@ impl Proxy {
         }
         self.cluster.set_timing(Timing::of(&config));
         self.access.store(Arc::new(access));
+        self.greetings.forget();
         self.config.store(Arc::new(config));
         Ok(())
     }

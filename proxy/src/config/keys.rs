@@ -30,6 +30,8 @@ pub(super) const TOP: &[&str] = &[
     "max_client_conn",
     "backend_clustering_mode",
     "pool_mode",
+    "pinning",
+    "max_prepared_statements",
     "default_pool_size",
     "query_wait_timeout",
     "reset_query_list",

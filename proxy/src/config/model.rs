@@ -41,6 +41,11 @@ pub struct Config {
 
     // The pool.
     pub pool_mode: PoolMode,
+    /// In pool modes other than session: what cannot be shared keeps its
+    /// session on its server connection. Off: it is refused.
+    pub pinning: bool,
+    /// In these modes: statements prepared on one server connection. At least 1.
+    pub max_prepared_statements: usize,
     /// Most connections to one server for one user and database. At least 1.
     pub default_pool_size: usize,
     /// How long a client waits for a server connection. `None`: for ever.

@@ -38,6 +38,8 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         backends: read_backend::backends(&top, source),
 
         pool_mode: pool_mode(&top),
+        pinning: top.boolean("pinning", true),
+        max_prepared_statements: top.integer("max_prepared_statements", 200, 1..=1_000_000),
         default_pool_size: top.integer("default_pool_size", 90, 1..=1_000_000),
         query_wait_timeout: top.limit("query_wait_timeout", Some(secs(120)), Seconds),
         reset_query_list: top.list("reset_query_list", ';', &["ABORT", "DISCARD ALL"]),

@@ -3,6 +3,7 @@
 use super::Identity;
 use super::connect::Parts;
 use super::queue::Slot;
+use super::state::State;
 use crate::net::{Inbox, Outbox, Stream};
 use crate::protocol::backend::{TransactionStatus, parse_data_row, parse_parameter_status};
 use crate::protocol::error::ErrorFields;
@@ -16,6 +17,10 @@ use std::time::{Duration, Instant};
 /// How long one reset statement may take, as in Pgpool-II.
 const RESET_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What ParameterStatus messages have said. Shared between the connections and
+/// the clients for which it is the same.
+pub type Parameters = Arc<Vec<(String, String)>>;
+
 /// A connection which has logged in.
 #[derive(Debug)]
 pub struct ServerConn {
@@ -24,12 +29,13 @@ pub struct ServerConn {
     pub outbox: Outbox,
     /// The server's process and the key to cancel its query.
     pub pid: u32,
-    pub key: Vec<u8>,
+    pub key: Arc<[u8]>,
     /// What the server reports by ParameterStatus, as of now.
-    pub parameters: Vec<(String, String)>,
+    pub parameters: Parameters,
     /// As of the last ReadyForQuery.
     pub status: TransactionStatus,
     pub identity: Arc<Identity>,
+    pub state: State,
     pub(super) idle_since: Instant,
     /// The socket failed, or the server may be in the middle of a message:
     /// then a goodbye would be taken for the rest of it.
@@ -56,10 +62,11 @@ impl ServerConn {
             inbox: parts.inbox,
             outbox: Outbox::default(),
             pid: parts.pid,
-            key: parts.key,
-            parameters: parts.parameters,
+            key: parts.key.into(),
+            parameters: Arc::new(parts.parameters),
             status: parts.status,
             identity,
+            state: State::fresh(),
             idle_since: Instant::now(),
             broken: false,
             slot,
@@ -68,7 +75,7 @@ impl ServerConn {
 
     /// Remembers a ParameterStatus message.
     pub fn note_parameter(&mut self, body: &[u8]) {
-        note_parameter(&mut self.parameters, body);
+        note_parameter(Arc::make_mut(&mut self.parameters), body);
     }
 
     /// Whether the server has said or ended nothing while nobody listened.
@@ -96,7 +103,7 @@ impl ServerConn {
             let body = &self.inbox.bytes()[HEADER_LEN..frame.len];
             match frame.tag {
                 b'D' => rows.extend(parse_data_row(body)),
-                b'S' => note_parameter(&mut self.parameters, body),
+                b'S' => note_parameter(Arc::make_mut(&mut self.parameters), body),
                 b'E' => {
                     let fields = ErrorFields::parse(body);
                     failure = Some(QueryError::Server {
@@ -136,7 +143,14 @@ impl ServerConn {
                 }
             }
         }
-        if self.status != TransactionStatus::Idle || self.broken {
+        self.state = State::fresh();
+        self.hand_back();
+    }
+
+    /// Gives the connection back to its pool as it is.
+    pub fn hand_back(mut self) {
+        let quiet = self.inbox.is_empty() && self.outbox.is_empty();
+        if self.status != TransactionStatus::Idle || self.broken || !quiet {
             return;
         }
         if let Some(pool) = self.slot.pool().cloned() {

@@ -8,12 +8,16 @@
 pub mod connect;
 pub mod connection;
 pub mod queue;
+pub mod state;
+pub mod statements;
 #[cfg(test)]
 mod tests;
 
 pub use connect::{ConnectError, Target};
-pub use connection::{QueryError, ServerConn};
+pub use connection::{Parameters, QueryError, ServerConn};
 pub use queue::{Limits, Pool};
+pub use state::Applied;
+pub use statements::{Shared, SharedStatements};
 
 use crate::auth::server::Credentials;
 use crate::cluster::Backend;
@@ -27,7 +31,8 @@ use std::time::Duration;
 pub struct Identity {
     pub user: Arc<str>,
     pub database: Arc<str>,
-    /// The client's startup parameters, which the server was given too.
+    /// Startup parameters that the server was given too: the client's, unless
+    /// clients share the connection between their transactions.
     pub parameters: Vec<(String, String)>,
 }
 

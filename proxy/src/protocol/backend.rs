@@ -80,6 +80,9 @@ pub fn negotiate_protocol_version(out: &mut Vec<u8>, minor: u16, unknown: &[Stri
     });
 }
 
+/// A ParseComplete, whole.
+pub const PARSE_COMPLETE: [u8; 5] = [b'1', 0, 0, 0, 4];
+
 pub fn ready_for_query(out: &mut Vec<u8>, status: TransactionStatus) {
     message(out, b'Z', |b| b.push(status.byte()));
 }

@@ -1,6 +1,7 @@
 //! Messages of a client: views over their bodies, and those which the proxy
 //! sends to servers itself.
 
+use super::HEADER_LEN;
 use super::backend::{message, split_text};
 
 /// The text of a Query body (without its NUL).
@@ -21,6 +22,11 @@ impl<'a> Parse<'a> {
         let (text, _) = split_text(rest)?;
         Some(Parse { statement, text })
     }
+}
+
+/// What stands behind the name in a Parse body: text and types.
+pub fn behind_name(body: &[u8]) -> Option<&[u8]> {
+    split_text(body).map(|(_, rest)| rest)
 }
 
 /// The names at the head of a Bind body; the values behind them stay unread,
@@ -81,6 +87,22 @@ pub fn parse_with(out: &mut Vec<u8>, body: &[u8], parse: Parse<'_>, text: &[u8])
         b.push(0);
         b.extend_from_slice(types);
     });
+}
+
+/// A message of the client, or its head, with another name in the place of the
+/// one that begins at `at` of its body.
+pub fn rename(out: &mut Vec<u8>, frame: &[u8], at: usize, before: &[u8], name: &[u8]) {
+    let Some((head, rest)) = frame.split_first_chunk::<HEADER_LEN>() else {
+        return;
+    };
+    let [tag, len @ ..] = *head;
+    // It was a frame's length before, and names are short.
+    let len = u32::from_be_bytes(len) + name.len() as u32 - before.len() as u32;
+    out.push(tag);
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(&rest[..at]);
+    out.extend_from_slice(name);
+    out.extend_from_slice(&rest[at + before.len()..]);
 }
 
 pub fn close_statement(out: &mut Vec<u8>, name: &[u8]) {

@@ -35,6 +35,8 @@ impl Cycle {
 #[derive(Debug)]
 struct Ack<U> {
     relay: bool,
+    /// It is the answer to a Close that the client takes for one to its Parse.
+    as_parse: bool,
     undo: Option<U>,
 }
 
@@ -68,6 +70,8 @@ pub enum Event {
     CopyIn,
     /// A row for the proxy itself.
     Row,
+    /// In place of the dropped frame the client gets a ParseComplete.
+    Parsed,
     /// A command of the client's is complete; only if asked for, see
     /// [`Replies::watch`].
     Complete { rows: u64 },
@@ -178,7 +182,16 @@ impl<U> Replies<U> {
     pub fn ack(&mut self, relay: bool, undo: Option<U>) {
         if let Some(cycle) = self.cycles.back_mut() {
             cycle.acks += 1;
-            self.acks.push_back(Ack { relay, undo });
+            self.acks.push_back(Ack { relay, as_parse: false, undo });
+        }
+    }
+
+    /// A Close was sent in place of a Parse, because the statement is there:
+    /// see [`Event::Parsed`].
+    pub fn ack_as_parse(&mut self, undo: Option<U>) {
+        if let Some(cycle) = self.cycles.back_mut() {
+            cycle.acks += 1;
+            self.acks.push_back(Ack { relay: false, as_parse: true, undo });
         }
     }
 
@@ -264,12 +277,17 @@ impl<U> Replies<U> {
                     break;
                 }
                 b'1' | b'3' => {
-                    let shown = self.acked().is_none_or(|ack| ack.relay) && relay;
+                    let ack = self.acked();
+                    let shown = ack.as_ref().is_none_or(|ack| ack.relay) && relay;
                     if !whole {
                         // Five bytes without a body: `from_server` saw them all.
                         return Err(FrameError::InvalidLength);
                     }
                     at += frame.len;
+                    if relay && ack.is_some_and(|ack| ack.as_parse) {
+                        scan.event = Some((Event::Parsed, frame.len));
+                        break;
+                    }
                     if !shown {
                         break;
                     }

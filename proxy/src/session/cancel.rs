@@ -31,7 +31,7 @@ struct CancelKey {
     backend: usize,
     pool: Arc<Pool>,
     pid: u32,
-    key: Vec<u8>,
+    key: Arc<[u8]>,
 }
 
 /// A client's entry in the registry; gone with the session.
@@ -99,7 +99,7 @@ impl Handle {
         }
     }
 
-    pub async fn add(&self, backend: usize, pool: Arc<Pool>, pid: u32, key: Vec<u8>) {
+    pub async fn add(&self, backend: usize, pool: Arc<Pool>, pid: u32, key: Arc<[u8]>) {
         self.client.links.lock().await.push(CancelKey { backend, pool, pid, key });
     }
 

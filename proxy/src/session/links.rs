@@ -5,7 +5,7 @@ use super::link::{Link, Servers, bit};
 use super::{End, Session};
 use crate::cluster::Backend;
 use crate::plugin::contract::Kind;
-use crate::pool::{CheckoutError, QueryError};
+use crate::pool::{CheckoutError, QueryError, ServerConn};
 use crate::protocol::PgError;
 use crate::protocol::backend::TransactionStatus;
 use crate::routing::Route;
@@ -148,6 +148,7 @@ impl Session {
         let Destination { lead, .. } = self.connect_primary().await?;
         if self.transaction.status == TransactionStatus::Idle
             && !self.settings.unrepeatable
+            && self.brings_home(kind)
             && let Some(home) = home
             && home != lead
         {
@@ -206,19 +207,39 @@ impl Session {
         let (Some(pool), Some(backend)) = (proxy.pools.get(id), proxy.cluster.backends.get(id)) else {
             return Err(LinkError::Statement(no_primary()));
         };
-        let checkout = pool.checkout(&self.identity, &self.credentials).await;
-        let conn = checkout.map_err(|error| LinkError::Statement(self.refused(backend, &error)))?;
-        let mut conn = conn;
-        for statement in self.settings.statements() {
-            let statement = String::from_utf8_lossy(statement);
-            if let Err(error) = conn.simple_query(&format!("{REPEATED}{statement}")).await {
-                return Err(LinkError::Statement(not_repeated(backend, &statement, &error)));
+        let conn = loop {
+            let checkout = pool.checkout(&self.identity, &self.credentials).await;
+            let mut conn = checkout.map_err(|error| LinkError::Statement(self.refused(backend, &error)))?;
+            match self.bring_settings(&mut conn).await {
+                Ok(()) => break conn,
+                // What others have left there may be the reason: that one goes.
+                Err(_) if !conn.state.is_fresh() => {}
+                Err((change, error)) => {
+                    return Err(LinkError::Statement(not_repeated(backend, &change, &error)));
+                }
             }
-        }
+        };
+        let mut conn = conn;
+        self.show_parameters(&mut conn);
         let link = Link::new(conn, backend.clone());
         self.cancel.add(id, pool.clone(), link.conn.pid, link.conn.key.clone()).await;
         self.links.insert(id, link);
         Ok(())
+    }
+
+    /// Makes the connection one of this session.
+    async fn bring_settings(&self, conn: &mut ServerConn) -> Result<(), (String, QueryError)> {
+        let settings = self.settings.now();
+        let Some(change) = conn.state.change(settings) else {
+            return Ok(());
+        };
+        match conn.simple_query(&format!("{REPEATED}{change}")).await {
+            Ok(_) => {
+                conn.state.changed(settings);
+                Ok(())
+            }
+            Err(error) => Err((change, error)),
+        }
     }
 
     fn refused(&self, backend: &Arc<Backend>, error: &CheckoutError) -> PgError {

@@ -2,7 +2,10 @@
 //! startup packet, authentication, and the first server connection.
 
 use super::links::{LinkError, Links};
+use super::greeting::settings_of;
 use super::positions::Positions;
+use super::settings::Settings;
+use super::sharing::Sharing;
 use super::{Client, End, Session, extended, server_rules};
 use crate::auth::client::{self, Step};
 use crate::auth::hba::Peer;
@@ -11,7 +14,7 @@ use crate::auth::{AuthError, MAX_PASSWORD_MESSAGE};
 use crate::net::stream::Plain;
 use crate::net::{Inbox, Outbox, Stream};
 use crate::plugin::contract::{Newcomer as Asked, SessionInfo};
-use crate::pool::Identity;
+use crate::pool::{Identity, Parameters};
 use crate::protocol::startup::{self, NEWEST_MINOR, Request, Startup};
 use crate::protocol::{Frame, HEADER_LEN, PgError, Severity, backend};
 use crate::worker::Worker;
@@ -334,6 +337,12 @@ impl Session {
         let scope = worker.router.borrow_mut().scope(&database, &info);
         let (plan, state) = worker.router.borrow_mut().plan_session(&scope);
         let commits = worker.proxy.commits_of(&startup.user);
+        let sharing = Sharing::new(worker.proxy.config().pool_mode);
+        // What clients share is no one's own: it is set when they get it.
+        let (parameters, settings) = match sharing.is_on() {
+            true => (Vec::new(), Settings::starting_with(settings_of(&startup.parameters))),
+            false => (startup.parameters, Settings::default()),
+        };
         let key_len = if startup.minor >= 2 { 32 } else { 4 };
         let mut session = Session {
             client,
@@ -343,14 +352,15 @@ impl Session {
             identity: Arc::new(Identity {
                 user: startup.user.into(),
                 database: database.name.clone(),
-                parameters: startup.parameters,
+                parameters,
             }),
             scope,
             credentials,
             lead: 0,
             cycle: extended::Cycle::default(),
             transaction: Default::default(),
-            settings: Default::default(),
+            settings,
+            sharing,
             prepared: Default::default(),
             pending: Vec::new(),
             state,
@@ -362,6 +372,7 @@ impl Session {
             blocked: false,
             progress: false,
             retry: Vec::new(),
+            heals: false,
             reading: Vec::new(),
             ready_held: None,
             sent: 0,
@@ -386,17 +397,36 @@ impl Session {
     }
 
     async fn greet(&mut self) -> Result<(), PgError> {
-        let first = self.first_server().await?;
+        let parameters = self.first_parameters().await?;
         let mut out = Vec::with_capacity(1024);
         backend::authentication_ok(&mut out);
-        if let Some(link) = self.links.get(first) {
-            for (name, value) in &link.conn.parameters {
-                backend::parameter_status(&mut out, name, value);
-            }
+        for (name, value) in parameters.iter() {
+            backend::parameter_status(&mut out, name, value);
         }
         backend::backend_key_data(&mut out, self.cancel.pid, self.cancel.key());
         backend::ready_for_query(&mut out, self.transaction.status);
         self.client.send(&out).map_err(|error| PgError::fatal("08006", error.to_string()))
+    }
+
+    /// What a server tells of its parameters, now or a moment ago.
+    async fn first_parameters(&mut self) -> Result<Parameters, PgError> {
+        let greetings = &self.worker.proxy.greetings;
+        if self.sharing.is_on()
+            && let Some(known) = greetings.get(&self.identity, self.settings.now())
+        {
+            self.sharing.shown = known.clone();
+            return Ok(known);
+        }
+        let first = self.first_server().await?;
+        let parameters = self.links.get(first).map(|link| link.conn.parameters.clone()).unwrap_or_default();
+        if self.sharing.is_on() {
+            self.notices.clear();
+            self.sharing.shown = parameters.clone();
+            if self.primary() == Some(first) {
+                self.worker.proxy.greetings.add(&self.identity, self.settings.now(), &parameters);
+            }
+        }
+        Ok(parameters)
     }
 
     /// The primary, or while it is away a server that can be read from: a
@@ -443,7 +473,11 @@ impl Session {
         }
         // Whatever was under way is over.
         self.tell_end(false);
-        let reset_query_list = self.worker.proxy.config().reset_query_list.clone();
+        let reset_query_list = match self.sharing.is_on() {
+            // What the next client gets has to be clean, whatever else is wished.
+            true => vec!["ABORT".to_owned(), "DISCARD ALL".to_owned()],
+            false => self.worker.proxy.config().reset_query_list.clone(),
+        };
         // The client need not wait for the clean-up.
         if let Stream::Plain(Plain::Tcp(stream)) = &mut self.client.stream {
             let _ = stream.shutdown().await;

@@ -11,10 +11,12 @@
 //! - [`transaction`], [`settings`], [`prepared`]: what the client's session is,
 //!   wherever it runs
 //! - `observe`: what observers are told
+//! - `sharing`: pool modes transaction and statement
 //! - [`cancel`]: cancel requests
 
 pub mod cancel;
 pub mod extended;
+pub mod greeting;
 pub mod link;
 pub mod links;
 pub mod login;
@@ -26,6 +28,7 @@ pub mod query;
 pub mod relay;
 pub mod server_rules;
 pub mod settings;
+mod sharing;
 #[cfg(test)]
 mod tests;
 pub mod transaction;
@@ -42,6 +45,7 @@ use crate::worker::Worker;
 use links::Links;
 use prepared::Prepared;
 use settings::Settings;
+use sharing::Sharing;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -100,6 +104,7 @@ pub struct Session {
     cycle: extended::Cycle,
     transaction: Transaction,
     settings: Settings,
+    sharing: Sharing,
     prepared: Prepared,
     /// What becomes true when the statements under way succeed.
     pending: Vec<transaction::After>,
@@ -121,6 +126,8 @@ pub struct Session {
     /// The read under way on a standby, to be sent elsewhere if that dies or
     /// refuses it.
     retry: Vec<u8>,
+    /// Those may write: they are sent again only if none of them has begun.
+    heals: bool,
     /// What the statements under way on a standby are, each with its cycle.
     reading: Vec<(usize, Rc<Classified>)>,
     /// The client's ReadyForQuery waits until the commit's position is known.
@@ -146,6 +153,7 @@ impl Session {
     /// Takes messages until the session ends.
     async fn run(&mut self) -> Result<(), End> {
         loop {
+            self.give_back().await;
             while self.take_message().await? == Step::Next {}
             self.wait().await?;
         }
@@ -270,15 +278,13 @@ impl Session {
     }
 
     /// Keeps the first `count` bytes of the inbox, about to be sent, if they
-    /// are a read on a standby that could as well be sent to another server.
-    fn remember_read(&mut self, count: usize, others: link::Servers) {
+    /// are a read on a standby that could as well be sent to another server; or
+    /// if they bind statements that may prove to be outdated.
+    fn remember_read(&mut self, count: usize, others: link::Servers, binds: bool) {
         self.retry.clear();
-        let reads = others == 0
-            && self.transaction.status != TransactionStatus::Failed
-            && self.primary() != Some(self.lead)
-            && self.passing == 0
-            && count <= RETRY_LIMIT;
-        if reads {
+        let reads = self.transaction.status != TransactionStatus::Failed && self.primary() != Some(self.lead);
+        self.heals = !reads && binds && self.sharing.is_on();
+        if others == 0 && (reads || self.heals) && self.passing == 0 && count <= RETRY_LIMIT {
             self.retry.extend_from_slice(&self.client.inbox.bytes()[..count]);
         }
     }

@@ -138,10 +138,9 @@ impl Session {
         };
         link.conn.status = status;
         link.relayed = false;
-        for undo in link.replies.take_unanswered() {
-            self.prepared.undo(undo);
-        }
         link.ask_unseen(COMMITTED);
+        let unanswered: Vec<_> = link.replies.take_unanswered().collect();
+        self.undo(id, unanswered);
         self.ready_held = Some(status);
         self.progress = true;
     }

@@ -2,21 +2,31 @@
 //! prepared by SQL: where they are, and what it takes to have them elsewhere.
 
 use super::link::{Servers, bit};
+use crate::pool::Shared;
 use crate::routing::Classified;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A statement that the client prepared by a Parse message.
 #[derive(Debug)]
 pub struct Statement {
-    /// The whole Parse frame, to prepare it on another server.
-    pub parse: Box<[u8]>,
+    parse: ParseFrame,
     /// The client's own, if rewriters have edited it.
     original: Option<Box<[u8]>>,
     pub classified: RefCell<Rc<Classified>>,
-    /// The servers which have it.
+    /// The servers which have it; not kept for shared ones, see
+    /// [`OnConnection`](crate::pool::statements::OnConnection).
     pub on: Cell<Servers>,
+}
+
+/// The whole Parse frame, to prepare it on another server.
+#[derive(Debug)]
+enum ParseFrame {
+    /// With the client's own name.
+    Own(Box<[u8]>),
+    Shared(Arc<Shared>),
 }
 
 impl Statement {
@@ -26,12 +36,40 @@ impl Statement {
             Some(edited) => (edited.into(), Some(asked.into())),
             None => (asked.into(), None),
         };
+        let parse = ParseFrame::Own(parse);
         Statement { parse, original, classified: RefCell::new(classified), on: Cell::new(on) }
     }
 
-    /// The Parse frame that the client sent.
+    /// One that clients share.
+    pub fn shared(
+        asked: &[u8],
+        is_edited: bool,
+        shared: Arc<Shared>,
+        classified: Rc<Classified>,
+    ) -> Self {
+        let original = is_edited.then(|| asked.into());
+        let parse = ParseFrame::Shared(shared);
+        Statement { parse, original, classified: RefCell::new(classified), on: Cell::new(0) }
+    }
+
+    /// The Parse frame that servers get.
+    pub fn parse(&self) -> &[u8] {
+        match &self.parse {
+            ParseFrame::Own(frame) => frame,
+            ParseFrame::Shared(shared) => &shared.parse,
+        }
+    }
+
+    pub fn as_shared(&self) -> Option<&Arc<Shared>> {
+        match &self.parse {
+            ParseFrame::Own(_) => None,
+            ParseFrame::Shared(shared) => Some(shared),
+        }
+    }
+
+    /// The Parse frame that the client sent, but for the name.
     pub fn asked(&self) -> &[u8] {
-        self.original.as_deref().unwrap_or(&self.parse)
+        self.original.as_deref().unwrap_or(self.parse())
     }
 }
 
@@ -57,9 +95,29 @@ pub struct SqlStatement {
 #[derive(Debug)]
 pub enum Undo {
     /// The client's Parse failed: the name means what it meant before.
-    Parse { name: Box<[u8]>, before: Option<Rc<Statement>> },
+    Parse { name: Box<[u8]>, before: Option<Rc<Statement>>, shared: Option<OnServer> },
     /// Our own Parse failed on this server.
     Prepare { statement: Rc<Statement>, server: usize },
+    /// Our own Parse, or Close, of a shared statement did.
+    Shared(OnServer),
+}
+
+/// A shared statement on one server.
+#[derive(Debug)]
+pub struct OnServer {
+    pub shared: Arc<Shared>,
+    pub server: usize,
+}
+
+impl Undo {
+    /// The shared statement of which it is not known whether its server has it.
+    pub fn in_doubt(&self) -> Option<&OnServer> {
+        match self {
+            Undo::Parse { shared, .. } => shared.as_ref(),
+            Undo::Shared(on) => Some(on),
+            Undo::Prepare { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +152,7 @@ impl Prepared {
                 if name.is_empty()
                     && edited.is_none()
                     && same.original.is_none()
-                    && *same.parse == *frame
+                    && same.parse() == frame
                     && Rc::strong_count(same) == 1 =>
             {
                 *same.classified.borrow_mut() = classified;
@@ -107,8 +165,13 @@ impl Prepared {
             self.unnamed = Some(statement);
             return None;
         }
+        Some(self.name(name, statement, None))
+    }
+
+    /// The client gives a statement this name. Returns what undoes it.
+    pub fn name(&mut self, name: &[u8], statement: Rc<Statement>, shared: Option<OnServer>) -> Undo {
         let before = self.named.insert(name.into(), statement);
-        Some(Undo::Parse { name: name.into(), before })
+        Undo::Parse { name: name.into(), before, shared }
     }
 
     /// Another text takes the place of a statement's, on no server yet.
@@ -125,12 +188,14 @@ impl Prepared {
 
     pub fn undo(&mut self, undo: Undo) {
         match undo {
-            Undo::Parse { name, before: Some(before) } => {
+            Undo::Parse { name, before: Some(before), .. } => {
                 self.named.insert(name, before);
             }
-            Undo::Parse { name, before: None } => {
+            Undo::Parse { name, before: None, .. } => {
                 self.named.remove(&name);
             }
+            // The connection's business, see `Session::undo`.
+            Undo::Shared(_) => {}
             Undo::Prepare { statement, server } => statement.on.set(statement.on.get() & !bit(server)),
         }
     }
@@ -204,6 +269,22 @@ impl Prepared {
         self.unnamed = None;
         self.sql.clear();
         self.stale.clear();
+    }
+
+    /// A connection to this server is given back. Returns the names that the
+    /// client's PREPAREs have there.
+    pub fn leave_server(&mut self, server: usize) -> Vec<String> {
+        if let Some(statement) = &self.unnamed {
+            statement.on.set(statement.on.get() & !bit(server));
+        }
+        let mut names = Vec::new();
+        for (name, statement) in &mut self.sql {
+            if statement.on & bit(server) != 0 {
+                statement.on &= !bit(server);
+                names.push(name.clone());
+            }
+        }
+        names
     }
 
     /// A connection to this server is gone, with all that was prepared on it.

@@ -150,6 +150,7 @@ impl Session {
         began: Option<Instant>,
     ) -> Result<(), LinkError> {
         let edited = self.edited(classified)?;
+        self.check_mode(classified.verdict()).map_err(LinkError::Statement)?;
         self.classify_executed(classified).await.map_err(LinkError::Statement)?;
         let what = self.executed(classified.clone());
         let mark = self.words.mark();
@@ -173,6 +174,7 @@ impl Session {
             self.worker.proxy.close_unused();
         }
         self.bring_prepared(classified, to.lead);
+        self.watch_for_pins(what.verdict());
         self.count(&what, to.lead);
         if let Some(began) = began {
             self.watch_query(began, to.lead, what.verdict());
@@ -230,7 +232,7 @@ impl Session {
             frontend::query(link.push(), edited);
         }
         self.passing = frame.len - here;
-        self.remember_read(here, to.others);
+        self.remember_read(here, to.others, false);
         self.prepared.forget_unnamed();
         self.sent += 1;
         self.note_reading(classified);
@@ -303,6 +305,9 @@ impl Session {
             return;
         }
         let Some(statement) = verdict.name.as_deref().and_then(|name| self.prepared.sql.get_mut(name)) else {
+            if let Some(name) = deallocated(verdict) {
+                self.stand_in(name, lead);
+            }
             return;
         };
         if statement.on & bit(lead) == 0

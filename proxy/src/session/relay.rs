@@ -4,9 +4,10 @@
 use super::link::{Link, bit};
 use super::prepared::Undo;
 use super::{End, Session};
-use crate::protocol::backend::{TransactionStatus, ready_for_query};
+use crate::protocol::backend::{PARSE_COMPLETE, TransactionStatus, parse_parameter_status, ready_for_query};
 use crate::protocol::error::ErrorFields;
 use crate::protocol::replies::{Event, Replies, Scan};
+use crate::pool::statements::PREFIX;
 use crate::protocol::{HEADER_LEN, PgError};
 use crate::routing::Classified;
 use std::future::poll_fn;
@@ -142,6 +143,14 @@ impl Session {
                 // The client hears of it in our words, or not at all.
                 return self.lost(id, &fatal);
             }
+            if id == self.lead && self.sharing.is_on() && is_outdated(&scan, bytes) {
+                let alone = !link.relayed && link.replies.cycles() == 1 && !self.retry.is_empty();
+                // All are prepared anew from now on.
+                self.worker.proxy.statements.outdated();
+                if alone && self.transaction.status == TransactionStatus::Idle {
+                    return self.refused_read(id);
+                }
+            }
             if reads && needs_primary(&scan, bytes) {
                 let alone = !link.relayed && link.replies.cycles() == 1 && !self.retry.is_empty();
                 correct(&self.reading, self.answered + 1);
@@ -173,6 +182,7 @@ impl Session {
             if learns.is_some() {
                 relayed = &relayed[..relayed.len() - READY_LEN];
             }
+            let stands_in = matches!(scan.event, Some((Event::Parsed, _)));
             link.relayed |= scan.answers;
             // As long as a read can be sent elsewhere, the client hears nothing
             // that would have to be said twice.
@@ -186,6 +196,13 @@ impl Session {
                     return Err(End::Client);
                 }
             }
+            if stands_in {
+                // Behind what is held, if anything is.
+                match waits || !self.held.is_empty() {
+                    true => self.held.extend_from_slice(&PARSE_COMPLETE),
+                    false => self.client.send(&PARSE_COMPLETE).map_err(|_| End::Client)?,
+                }
+            }
             let failed = match &scan.event {
                 Some((Event::Error { relay: true }, len)) if id == self.lead && !self.watched.is_empty() => {
                     let body = &bytes[end - len + HEADER_LEN..end];
@@ -193,10 +210,14 @@ impl Session {
                 }
                 _ => None,
             };
-            if let Some((Event::Parameter, len)) = &scan.event {
-                let body = bytes[end - len + HEADER_LEN..end].to_vec();
-                link.conn.note_parameter(&body);
+            let parameter = match &scan.event {
+                Some((Event::Parameter, len)) => Some(bytes[end - len + HEADER_LEN..end].to_vec()),
+                _ => None,
+            };
+            if let Some(body) = &parameter {
+                link.conn.note_parameter(body);
             }
+            let shown = parameter.filter(|_| heard);
             let row = match &scan.event {
                 Some((Event::Row, len)) => only_value(&link.conn.inbox.bytes()[end - len + HEADER_LEN..end]),
                 _ => None,
@@ -211,7 +232,12 @@ impl Session {
             if let Some(sqlstate) = failed {
                 self.watched_failed(&sqlstate);
             }
-            if let Some(value) = asked {
+            if let Some((name, value)) = shown.as_deref().and_then(parse_parameter_status) {
+                self.parameter_shown(name, value);
+            }
+            if let Some(value) = asked
+                && !self.on_pins(&value)
+            {
                 self.on_position(id, &value);
             }
             if let Some((event, _)) = scan.event {
@@ -238,9 +264,8 @@ impl Session {
                 link.conn.status = status;
                 link.relayed = false;
                 self.answered += usize::from(relay);
-                for undo in link.replies.take_unanswered() {
-                    self.prepared.undo(undo);
-                }
+                let unanswered: Vec<_> = link.replies.take_unanswered().collect();
+                self.undo(id, unanswered);
                 if relay {
                     self.watched_ready(self.answered);
                 }
@@ -260,9 +285,8 @@ impl Session {
             }
             Event::Closed { status } => {
                 link.conn.status = status;
-                for undo in link.replies.take_unanswered() {
-                    self.prepared.undo(undo);
-                }
+                let unanswered: Vec<_> = link.replies.take_unanswered().collect();
+                self.undo(id, unanswered);
                 // Whether it failed is still to be asked.
                 let failed = self.transaction.failed;
                 self.on_ready(status)?;
@@ -293,7 +317,19 @@ impl Session {
                 }
                 Ok(())
             }
-            Event::Parameter | Event::Row => Ok(()),
+            Event::Parameter | Event::Row | Event::Parsed => Ok(()),
+        }
+    }
+
+    /// Messages to a server were not answered: what they were to do is undone.
+    pub(super) fn undo(&mut self, id: usize, unanswered: Vec<Undo>) {
+        for undo in unanswered {
+            if let Some(on) = undo.in_doubt()
+                && let Some(link) = self.links.get_mut(id)
+            {
+                link.conn.state.statements.doubt(&on.shared);
+            }
+            self.prepared.undo(undo);
         }
     }
 
@@ -331,7 +367,8 @@ impl Session {
                 error.with_detail("The session had state on that server which cannot be rebuilt.")
             }));
         }
-        if answering && !link.relayed && link.replies.cycles() == 1 && !self.retry.is_empty() {
+        let may_repeat = !self.retry.is_empty() && !self.heals;
+        if answering && !link.relayed && link.replies.cycles() == 1 && may_repeat {
             tracing::debug!(backend = id, "the read under way is sent to another server");
             self.send_again(link.replies);
             return Ok(());
@@ -358,6 +395,7 @@ impl Session {
     /// A read that its server did not answer: the client's messages are taken
     /// again, and go to another server now that more is known of this one.
     fn send_again(&mut self, replies: Replies<Undo>) {
+        // The connection is gone, with all that is in doubt on it.
         for undo in replies.abandon() {
             self.prepared.undo(undo);
         }
@@ -425,6 +463,20 @@ fn needs_primary(scan: &Scan, bytes: &[u8]) -> bool {
     match fields.sqlstate {
         "25006" | "55000" => true,
         "0A000" => fields.routine == "get_relation_info",
+        _ => false,
+    }
+}
+
+/// A shared statement is not what it was when it was prepared, or not there.
+fn is_outdated(scan: &Scan, bytes: &[u8]) -> bool {
+    let Some((Event::Error { relay: true }, len)) = &scan.event else {
+        return false;
+    };
+    let end = scan.relay + scan.skip;
+    let fields = ErrorFields::parse(&bytes[end - len + HEADER_LEN..end]);
+    match fields.sqlstate {
+        "0A000" => fields.routine == "RevalidateCachedQuery",
+        "26000" => fields.message.as_bytes().windows(PREFIX.len()).any(|part| part == PREFIX),
         _ => false,
     }
 }

@@ -20,7 +20,7 @@ fn parse_frame(name: &[u8], text: &[u8]) -> Vec<u8> {
 #[test]
 fn settings_follow_their_transaction() {
     let mut settings = Settings::default();
-    let now = |settings: &Settings| settings.statements().map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let now = |settings: &Settings| settings.now().iter().map(|(_, statement)| statement.to_vec()).collect::<Vec<_>>();
     settings.set("work_mem", b"SET work_mem = 1");
     settings.begin();
     settings.set("work_mem", b"SET work_mem = 2");
@@ -46,7 +46,7 @@ fn a_failed_parse_leaves_the_name_as_it_was() {
     assert!(prepared.parse(b"s", &first, None, what.clone(), 0).is_some());
     let undo = prepared.parse(b"s", &parse_frame(b"s", b"SELECT 2"), None, what.clone(), 0).unwrap();
     prepared.undo(undo);
-    assert_eq!(*prepared.get(b"s").unwrap().parse, *first);
+    assert_eq!(*prepared.get(b"s").unwrap().parse(), *first);
     let undo = prepared.parse(b"t", &first, None, what, 0).unwrap();
     prepared.undo(undo);
     assert!(prepared.get(b"t").is_none());
@@ -70,10 +70,10 @@ fn an_edited_statement_is_prepared_as_edited_and_known_as_asked() {
     let (asked, edited) = (parse_frame(b"s", b"SELECT 1"), parse_frame(b"s", b"SELECT 2"));
     prepared.parse(b"s", &asked, Some(&edited), Classified::function_call(), 0);
     let statement = prepared.get(b"s").unwrap().clone();
-    assert_eq!((&*statement.parse, statement.asked()), (&*edited, &*asked));
+    assert_eq!((statement.parse(), statement.asked()), (&*edited, &*asked));
     // Another text takes its place: where it was prepared the name is stale.
     prepared.replace(b"s", Statement::new(&asked, None, Classified::function_call(), 0));
-    assert_eq!(*prepared.get(b"s").unwrap().parse, *asked);
+    assert_eq!(*prepared.get(b"s").unwrap().parse(), *asked);
     assert!(prepared.take_stale(b"s", 0));
     assert!(!prepared.take_stale(b"s", 1));
 }
@@ -85,7 +85,7 @@ fn an_unnamed_statement_that_was_edited_is_not_taken_for_the_same() {
     for (frame, by) in [(&asked, None), (&asked, Some(&*edited)), (&edited, None), (&asked, None)] {
         prepared.parse(b"", frame, by, Classified::function_call(), 0);
         let statement = prepared.get(b"").unwrap();
-        assert_eq!((&*statement.parse, statement.asked()), (by.unwrap_or(frame), &**frame));
+        assert_eq!((statement.parse(), statement.asked()), (by.unwrap_or(frame), &**frame));
     }
 }
 

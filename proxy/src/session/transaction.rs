@@ -67,6 +67,9 @@ pub enum After {
         statement: SqlStatement,
     },
     Deallocate(Option<String>),
+    Savepoint(String),
+    /// RELEASE, or ROLLBACK TO if `back`.
+    LeaveSavepoint { name: String, back: bool },
     /// Session state that cannot be repeated on another server.
     Unrepeatable,
 }
@@ -78,7 +81,12 @@ impl Session {
         let name = || verdict.name.clone();
         match verdict.kind {
             Kind::Select | Kind::Show | Kind::Empty | Kind::Begin => {}
-            Kind::Dml | Kind::Savepoint | Kind::Release | Kind::RollbackTo => {}
+            Kind::Dml => {}
+            Kind::Savepoint => self.pending.push(After::Savepoint(name().unwrap_or_default())),
+            Kind::Release | Kind::RollbackTo => {
+                let back = verdict.kind == Kind::RollbackTo;
+                self.pending.push(After::LeaveSavepoint { name: name().unwrap_or_default(), back });
+            }
             Kind::Commit | Kind::PrepareTransaction => self.transaction.ending = Ending::Commit,
             Kind::Rollback => self.transaction.ending = Ending::Rollback,
             Kind::Set if verdict.servers == Wanted::All => {
@@ -160,6 +168,11 @@ impl Session {
         let before = std::mem::replace(&mut self.transaction.status, status);
         let failed = std::mem::take(&mut self.transaction.failed);
         if failed {
+            // Some of it may have been committed before something failed.
+            self.settings.unsure |= !self.pending.is_empty();
+            if self.drops_statements() {
+                self.statements_dropped(false);
+            }
             self.pending.clear();
         } else {
             for after in std::mem::take(&mut self.pending) {
@@ -237,6 +250,7 @@ impl Session {
         self.learn_commit(alone && nothing_left);
         self.tell_end(if before == TransactionStatus::Idle { !failed } else { committed });
         self.prepared.forget_portals();
+        self.look_for_pins();
     }
 
     /// Servers on which the transaction only read end it as well.
@@ -249,6 +263,11 @@ impl Session {
                 link.run_unseen(statement);
             }
         }
+    }
+
+    /// Something under way was to drop prepared statements.
+    fn drops_statements(&self) -> bool {
+        self.pending.iter().any(|after| matches!(after, After::DiscardAll | After::Deallocate(None)))
     }
 
     fn apply(&mut self, after: After) {
@@ -273,6 +292,7 @@ impl Session {
                 self.reset_token();
                 self.settings.discard();
                 self.prepared.forget_statements();
+                self.statements_dropped(true);
             }
             After::Prepare { name, statement } => {
                 self.prepared.sql.insert(name, statement);
@@ -281,7 +301,12 @@ impl Session {
                 self.prepared.sql.remove(&name);
                 self.prepared.close(name.as_bytes(), usize::MAX);
             }
-            After::Deallocate(None) => self.prepared.forget_statements(),
+            After::Deallocate(None) => {
+                self.prepared.forget_statements();
+                self.statements_dropped(true);
+            }
+            After::Savepoint(name) => self.settings.savepoint(&name),
+            After::LeaveSavepoint { name, back } => self.settings.leave_savepoint(&name, back),
             After::Unrepeatable => self.settings.unrepeatable = true,
         }
     }

@@ -25,6 +25,8 @@ fn defaults() {
     assert_eq!(config.max_client_conn, 1000);
     assert_eq!(config.backend_clustering_mode, ClusteringMode::StreamingReplication);
     assert_eq!(config.pool_mode, PoolMode::Session);
+    assert!(config.pinning);
+    assert_eq!(config.max_prepared_statements, 200);
     assert_eq!(config.default_pool_size, 90);
     assert_eq!(config.query_wait_timeout, Some(secs(120)));
     assert_eq!(config.reset_query_list, ["ABORT", "DISCARD ALL"]);

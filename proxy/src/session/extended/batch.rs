@@ -10,7 +10,7 @@ use super::send::edited;
 use crate::net::Inbox;
 use crate::plugin::contract::{Kind, Transaction as Told, Verdict};
 use crate::plugin::{Mark, Words};
-use crate::protocol::frontend::{Bind, Named, Parse, execute_portal};
+use crate::protocol::frontend::{Bind, Named, Parse, behind_name, execute_portal};
 use crate::protocol::{Frame, HEADER_LEN, PgError};
 use crate::routing::{self, CLASSIFY_LIMIT, Classified, Route, Sent, SessionState};
 use std::ops::Range;
@@ -197,10 +197,17 @@ impl Session {
         };
         let classified = self.classify_text(parse.text).await?;
         let edited = edited(&classified, body, parse);
-        if edited.as_deref().unwrap_or(statement.asked()) == &*statement.parse {
+        let wanted = edited.as_deref().unwrap_or(statement.asked());
+        // A shared one has another name on the servers.
+        let text = |frame: &[u8]| behind_name(&frame[HEADER_LEN..]).map(<[u8]>::to_vec);
+        if text(wanted) == text(statement.parse()) {
             *statement.classified.borrow_mut() = classified;
         } else {
-            self.prepared.replace(&name, Statement::new(statement.asked(), edited, classified, 0));
+            let statement = match statement.as_shared() {
+                Some(_) => self.share(statement.asked(), edited.as_deref(), classified),
+                None => Statement::new(statement.asked(), edited, classified, 0),
+            };
+            self.prepared.replace(&name, statement);
         }
         Ok(())
     }
@@ -279,6 +286,7 @@ impl Session {
         let began = self.scope.chain.observed.then(Instant::now);
         let what = self.executed(classified);
         let verdict = what.verdict();
+        self.check_mode(verdict).map_err(LinkError::Statement)?;
         let route = routing::route(&self.worker.router, &self.scope, verdict, *state, &self.words).await;
         if let (Some(began), Err(error)) = (began, &route) {
             self.watch_refused(began, verdict, error);

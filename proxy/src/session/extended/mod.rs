@@ -7,6 +7,7 @@
 
 mod batch;
 mod send;
+mod shared;
 
 pub use batch::Batch;
 

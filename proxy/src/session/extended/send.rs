@@ -2,11 +2,12 @@
 //! several, and with messages of ours where a statement has to be prepared first.
 
 use super::super::link::{Link, Servers, bit};
-use super::super::prepared::{Portal, Statement, Undo};
+use super::super::prepared::{OnServer, Portal, Statement, Undo};
 use super::super::query::{begins_for_primary, goes_to_all};
 use super::super::{End, Session};
 use super::batch::{Batch, Message, body_of, frame_of};
 use crate::plugin::contract::Effects;
+use crate::pool::statements::{NOTHING, PREFIX};
 use crate::protocol::HEADER_LEN;
 use crate::protocol::frontend::{self, Bind, Named, Parse, execute_portal};
 use crate::routing::{Classified, Sent};
@@ -14,15 +15,19 @@ use std::rc::Rc;
 
 /// What is sent to the lead besides the client's own bytes.
 #[derive(Default)]
-struct Ours {
+pub(super) struct Ours {
     bytes: Vec<u8>,
     /// In place of the client's message, not before it.
     instead: bool,
 }
 
 impl Ours {
-    fn before(bytes: Vec<u8>) -> Self {
+    pub(super) fn before(bytes: Vec<u8>) -> Self {
         Ours { bytes, instead: false }
+    }
+
+    pub(super) fn instead(bytes: Vec<u8>) -> Self {
+        Ours { bytes, instead: true }
     }
 }
 
@@ -52,7 +57,8 @@ impl Session {
             && batch.messages.first().is_some_and(|first| matches!(first.tag, b'P' | b'B'));
         self.passing = 0;
         if alone && whole {
-            self.remember_read(batch.end.min(self.client.inbox.len()), self.cycle.others);
+            let binds = batch.messages.iter().any(|message| message.tag == b'B');
+            self.remember_read(batch.end.min(self.client.inbox.len()), self.cycle.others, binds);
         } else {
             self.retry.clear();
         }
@@ -122,7 +128,7 @@ impl Session {
                     let Some(bind) = Bind::read(body) else { continue };
                     let here = parsed.iter().rev().find(|(name, _)| name == bind.statement);
                     let known =
-                        || Some(Parse::read(&self.prepared.get(bind.statement)?.parse[HEADER_LEN..])?.text);
+                        || Some(Parse::read(&self.prepared.get(bind.statement)?.parse()[HEADER_LEN..])?.text);
                     let text =
                         here.map(|(_, text)| text.as_slice()).or_else(known).unwrap_or_default().to_vec();
                     self.tell_nodes("Execute: ", &text, bit(self.lead) | self.cycle.others)?;
@@ -159,8 +165,8 @@ impl Session {
         // Checked by `batch_needs`; a malformed one is left to the server.
         match message.tag {
             b'P' => self.before_parse(message, parsed.next()),
-            b'B' => Ours::before(self.before_bind(message)),
-            b'D' => Ours::before(self.before_describe(message)),
+            b'B' => self.before_bind(message),
+            b'D' => self.before_describe(message),
             b'E' => {
                 let portal =
                     execute_portal(self.message_body(message)).and_then(|name| self.prepared.portal(name));
@@ -172,10 +178,7 @@ impl Session {
                 }
                 Ours::default()
             }
-            _ => {
-                self.before_close(message);
-                Ours::default()
-            }
+            _ => self.before_close(message),
         }
     }
 
@@ -189,6 +192,9 @@ impl Session {
             link.replies.ack(true, None);
             return Ours::default();
         };
+        if self.sharing.is_on() && !parse.statement.is_empty() {
+            return self.before_shared_parse(message, classified);
+        }
         let mut ours = Ours::default();
         if self.prepared.take_stale(parse.statement, lead) {
             frontend::close_statement(&mut ours.bytes, parse.statement);
@@ -215,17 +221,19 @@ impl Session {
         ours
     }
 
-    fn before_bind(&mut self, message: &Message) -> Vec<u8> {
-        let (lead, mut ours) = (self.lead, Vec::new());
+    fn before_bind(&mut self, message: &Message) -> Ours {
+        let (lead, mut bytes) = (self.lead, Vec::new());
         let Some(bind) = Bind::read(body_of(&self.client.inbox, message)) else {
-            return ours;
+            return Ours::default();
         };
         let Some(statement) = self.prepared.get(bind.statement).cloned() else {
-            return ours;
+            let name = bind.statement.to_vec();
+            return Ours::before(self.before_unknown(&name));
         };
         let classified = statement.classified.borrow().clone();
         self.prepared.bind(bind.portal, Portal { server: lead, classified: classified.clone() });
-        self.prepare_on(&statement, lead, &mut ours);
+        self.prepare_on(&statement, lead, &mut bytes);
+        let instead = self.rename(message, &statement, &mut bytes);
         if begins_for_primary(&classified) {
             let others = self.cycle.others;
             for (_, link) in self.links.iter_mut().filter(|(id, _)| others & bit(*id) != 0) {
@@ -235,7 +243,7 @@ impl Session {
             self.copy_bind(message, &statement);
         }
         if self.has_effects(&classified)
-            && let Some(parse) = Parse::read(&statement.parse[HEADER_LEN..])
+            && let Some(parse) = Parse::read(&statement.parse()[HEADER_LEN..])
         {
             self.note(&classified, parse.text, bit(lead) | self.cycle.others);
         }
@@ -247,38 +255,83 @@ impl Session {
         self.positions.wrote |= classified.verdict().effects.contains(Effects::WRITES);
         let what = self.executed(classified);
         self.count(&what, lead);
+        self.watch_for_pins(what.verdict());
         self.watch_bind(lead, what.verdict());
-        ours
+        Ours { bytes, instead }
     }
 
-    fn before_describe(&mut self, message: &Message) -> Vec<u8> {
-        let mut ours = Vec::new();
-        if let Some(Named::Statement(name)) = Named::read(body_of(&self.client.inbox, message))
-            && let Some(statement) = self.prepared.get(name).cloned()
-        {
-            self.prepare_on(&statement, self.lead, &mut ours);
-        }
-        ours
+    fn before_describe(&mut self, message: &Message) -> Ours {
+        let Some(Named::Statement(name)) = Named::read(body_of(&self.client.inbox, message)) else {
+            return Ours::default();
+        };
+        let Some(statement) = self.prepared.get(name).cloned() else {
+            let name = name.to_vec();
+            return Ours::before(self.before_unknown(&name));
+        };
+        let mut bytes = Vec::new();
+        self.prepare_on(&statement, self.lead, &mut bytes);
+        let instead = self.rename(message, &statement, &mut bytes);
+        Ours { bytes, instead }
     }
 
-    fn before_close(&mut self, message: &Message) {
+    fn before_close(&mut self, message: &Message) -> Ours {
+        let mut ours = Ours::default();
         match Named::read(body_of(&self.client.inbox, message)) {
-            Some(Named::Statement(name)) => self.prepared.close(name, self.lead),
+            Some(Named::Statement(name)) => {
+                let shared = self.prepared.get(name).is_some_and(|statement| statement.as_shared().is_some());
+                if shared || (self.sharing.is_on() && name.starts_with(PREFIX)) {
+                    // Others may have it.
+                    frontend::close_statement(&mut ours.bytes, NOTHING);
+                    ours.instead = true;
+                }
+                self.prepared.close(name, self.lead);
+            }
             Some(Named::Portal(name)) => self.prepared.close_portal(name),
             None => {}
         }
         if let Some(link) = self.links.get_mut(self.lead) {
             link.replies.ack(true, None);
         }
+        ours
+    }
+
+    /// Adds a Bind or Describe with the name that a shared statement has on the
+    /// servers; `false`: it can go as it is.
+    fn rename(&self, message: &Message, statement: &Statement, out: &mut Vec<u8>) -> bool {
+        let Some(shared) = statement.as_shared() else {
+            return false;
+        };
+        let body = body_of(&self.client.inbox, message);
+        let (at, name) = match message.tag {
+            b'B' => match Bind::read(body) {
+                Some(bind) => (bind.portal.len() + 1, bind.statement),
+                None => return false,
+            },
+            _ => match Named::read(body) {
+                Some(Named::Statement(name)) => (1, name),
+                _ => return false,
+            },
+        };
+        frontend::rename(out, frame_of(&self.client.inbox, message), at, name, shared.name());
+        true
     }
 
     /// Has a statement prepared on a server if it is not there: by the
     /// client's own Parse, whose answer the client does not see.
-    fn prepare_on(&mut self, statement: &Rc<Statement>, server: usize, ours: &mut Vec<u8>) {
+    pub(super) fn prepare_on(&mut self, statement: &Rc<Statement>, server: usize, ours: &mut Vec<u8>) {
+        if let Some(shared) = statement.as_shared() {
+            if self.prepare_shared(shared, server, ours)
+                && let Some(link) = self.links.get_mut(server)
+            {
+                let undo = Undo::Shared(OnServer { shared: shared.clone(), server });
+                link.replies.ack(false, Some(undo));
+            }
+            return;
+        }
         if statement.on.get() & bit(server) != 0 {
             return;
         }
-        let Some(parse) = Parse::read(&statement.parse[HEADER_LEN..]) else {
+        let Some(parse) = Parse::read(&statement.parse()[HEADER_LEN..]) else {
             return;
         };
         let stale = self.prepared.take_stale(parse.statement, server);
@@ -289,7 +342,7 @@ impl Session {
             frontend::close_statement(ours, parse.statement);
             link.replies.ack(false, None);
         }
-        ours.extend_from_slice(&statement.parse);
+        ours.extend_from_slice(statement.parse());
         link.replies.ack(false, Some(Undo::Prepare { statement: statement.clone(), server }));
         statement.on.set(statement.on.get() | bit(server));
     }
@@ -311,10 +364,13 @@ impl Session {
                 link.replies.extended(false);
             }
             self.prepare_on(statement, id, &mut ours);
+            let renamed = self.rename(message, statement, &mut ours);
             if let Some(link) = self.links.get_mut(id) {
                 link.push().extend_from_slice(&ours);
             }
-            self.copy(message, bit(id), |_| {});
+            if !renamed {
+                self.copy(message, bit(id), |_| {});
+            }
         }
     }
 }
