@@ -126,6 +126,32 @@ fn set_variable(mut cursor: Cursor, scope: Scope) -> Verdict {
     }
 }
 
+/// `SELECT set_config('name', 'value', false)`: the parameter. With other
+/// arguments it is a query like others.
+pub fn set_config(mut cursor: Cursor) -> Option<String> {
+    if !cursor.accept(Keyword::Select) || cursor.qualified()?.name != "set_config" {
+        return None;
+    }
+    let kinds = [
+        TokenKind::ParenOpen,
+        TokenKind::String,
+        TokenKind::Comma,
+        TokenKind::String,
+        TokenKind::Comma,
+        TokenKind::Word,
+        TokenKind::ParenClose,
+    ];
+    let fits = kinds.iter().enumerate().all(|(ahead, kind)| cursor.kind(ahead) == Some(*kind));
+    if !fits || cursor.words().len() != cursor.at + kinds.len() || cursor.keyword(5) != Keyword::False {
+        return None;
+    }
+    cursor.at += 1;
+    let name = cursor.raw().trim_matches('\'').to_ascii_lowercase();
+    // These last for the transaction, whatever the last argument.
+    let plain = !name.contains(['\'', '\\']) && !name.starts_with("transaction_");
+    plain.then_some(name)
+}
+
 /// What `transaction_read_only` is set to; every spelling of a boolean that
 /// PostgreSQL knows, and in doubt the one that a standby refuses.
 fn access(value: &str) -> transaction::Access {

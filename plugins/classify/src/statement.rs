@@ -124,6 +124,12 @@ fn select(cursor: Cursor, context: Context) -> Verdict {
         verdict.servers = Servers::Primary;
         verdict.effects |= Effects::SESSION_STATE;
     }
+    if let (Some(name), [_]) = (session::set_config(cursor), query.functions.as_slice()) {
+        verdict.kind = Kind::Set;
+        verdict.name = Some(name);
+        verdict.depends = Depends::Text;
+        verdict.effects |= Effects::WRITES;
+    }
     naming(verdict, query)
 }
 

@@ -308,6 +308,12 @@ pub fn no_primary() -> PgError {
 }
 
 fn not_repeated(backend: &Backend, statement: &str, error: &QueryError) -> PgError {
-    let message = format!("could not bring the session's settings to backend {}: {error}", backend.id);
-    PgError::error("08006", message).with_detail(format!("The statement was: {statement}"))
+    match error {
+        QueryError::Server { sqlstate, message } => PgError::error(sqlstate.clone(), message.clone())
+            .with_detail(format!("Backend {} said this of the session's settings: {statement}", backend.id)),
+        QueryError::Io(_) => PgError::error(
+            "08006",
+            format!("could not bring the session's settings to backend {}: {error}", backend.id),
+        ),
+    }
 }

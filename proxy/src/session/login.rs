@@ -1,8 +1,8 @@
 //! From an accepted connection to a session: TLS, cancel requests, the
 //! startup packet, authentication, and the first server connection.
 
-use super::links::{LinkError, Links};
 use super::greeting::settings_of;
+use super::links::{LinkError, Links};
 use super::positions::Positions;
 use super::settings::Settings;
 use super::sharing::Sharing;
@@ -373,6 +373,7 @@ impl Session {
             progress: false,
             retry: Vec::new(),
             heals: false,
+            healed: false,
             reading: Vec::new(),
             ready_held: None,
             sent: 0,

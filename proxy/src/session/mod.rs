@@ -128,6 +128,8 @@ pub struct Session {
     retry: Vec<u8>,
     /// Those may write: they are sent again only if none of them has begun.
     heals: bool,
+    /// They have been.
+    healed: bool,
     /// What the statements under way on a standby are, each with its cycle.
     reading: Vec<(usize, Rc<Classified>)>,
     /// The client's ReadyForQuery waits until the commit's position is known.
@@ -283,7 +285,7 @@ impl Session {
     fn remember_read(&mut self, count: usize, others: link::Servers, binds: bool) {
         self.retry.clear();
         let reads = self.transaction.status != TransactionStatus::Failed && self.primary() != Some(self.lead);
-        self.heals = !reads && binds && self.sharing.is_on();
+        self.heals = !reads && binds && !self.healed;
         if others == 0 && (reads || self.heals) && self.passing == 0 && count <= RETRY_LIMIT {
             self.retry.extend_from_slice(&self.client.inbox.bytes()[..count]);
         }

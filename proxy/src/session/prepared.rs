@@ -41,12 +41,7 @@ impl Statement {
     }
 
     /// One that clients share.
-    pub fn shared(
-        asked: &[u8],
-        is_edited: bool,
-        shared: Arc<Shared>,
-        classified: Rc<Classified>,
-    ) -> Self {
+    pub fn shared(asked: &[u8], is_edited: bool, shared: Arc<Shared>, classified: Rc<Classified>) -> Self {
         let original = is_edited.then(|| asked.into());
         let parse = ParseFrame::Shared(shared);
         Statement { parse, original, classified: RefCell::new(classified), on: Cell::new(0) }

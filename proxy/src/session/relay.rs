@@ -4,10 +4,10 @@
 use super::link::{Link, bit};
 use super::prepared::Undo;
 use super::{End, Session};
+use crate::pool::statements::PREFIX;
 use crate::protocol::backend::{PARSE_COMPLETE, TransactionStatus, parse_parameter_status, ready_for_query};
 use crate::protocol::error::ErrorFields;
 use crate::protocol::replies::{Event, Replies, Scan};
-use crate::pool::statements::PREFIX;
 use crate::protocol::{HEADER_LEN, PgError};
 use crate::routing::Classified;
 use std::future::poll_fn;
@@ -147,7 +147,8 @@ impl Session {
                 let alone = !link.relayed && link.replies.cycles() == 1 && !self.retry.is_empty();
                 // All are prepared anew from now on.
                 self.worker.proxy.statements.outdated();
-                if alone && self.transaction.status == TransactionStatus::Idle {
+                if alone && self.transaction.status == TransactionStatus::Idle && !self.healed {
+                    self.healed = true;
                     return self.refused_read(id);
                 }
             }

@@ -152,6 +152,12 @@ impl Session {
         };
     }
 
+    /// Whether the server will say how long what this leaves behind is there.
+    pub(super) fn tells_of_pins(&self, verdict: &Verdict) -> bool {
+        let sets = verdict.functions.iter().any(|name| is_one_of(name, &["set_config"]));
+        self.sharing.is_on() && verdict.kind == Kind::Select && !sets
+    }
+
     /// The transaction is over.
     pub(super) fn look_for_pins(&mut self) {
         if std::mem::take(&mut self.sharing.ask)
@@ -298,7 +304,8 @@ impl Session {
     /// For a DEALLOCATE of a statement that has another name on the server: one
     /// of this name, so that the server's answer is the right one.
     pub(super) fn stand_in(&mut self, name: &str, lead: usize) {
-        let known = self.prepared.get(name.as_bytes()).is_some_and(|statement| statement.as_shared().is_some());
+        let known =
+            self.prepared.get(name.as_bytes()).is_some_and(|statement| statement.as_shared().is_some());
         if known
             && !name.is_empty()
             && self.transaction.status != TransactionStatus::Failed
@@ -315,7 +322,7 @@ impl Session {
 fn leaves_behind(verdict: &Verdict) -> bool {
     verdict.effects.contains(Effects::SESSION_STATE)
         && verdict.servers != Wanted::All
-        && !matches!(verdict.kind, Kind::Prepare | Kind::Deallocate | Kind::Execute)
+        && !matches!(verdict.kind, Kind::Set | Kind::Prepare | Kind::Deallocate | Kind::Execute)
 }
 
 /// `name` may have a schema before it.

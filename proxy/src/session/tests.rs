@@ -20,7 +20,9 @@ fn parse_frame(name: &[u8], text: &[u8]) -> Vec<u8> {
 #[test]
 fn settings_follow_their_transaction() {
     let mut settings = Settings::default();
-    let now = |settings: &Settings| settings.now().iter().map(|(_, statement)| statement.to_vec()).collect::<Vec<_>>();
+    let now = |settings: &Settings| {
+        settings.now().iter().map(|(_, statement)| statement.to_vec()).collect::<Vec<_>>()
+    };
     settings.set("work_mem", b"SET work_mem = 1");
     settings.begin();
     settings.set("work_mem", b"SET work_mem = 2");

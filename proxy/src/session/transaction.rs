@@ -1,11 +1,12 @@
 //! The client's transaction, and what its statements change when they succeed.
 
-use super::link::Servers;
+use super::link::{Servers, bit};
+use super::links::REPEATED;
 use super::positions;
 use super::prepared::SqlStatement;
 use super::{End, Session};
 use crate::plugin::Mark;
-use crate::plugin::contract::{Effects, Kind, Servers as Wanted, Transaction as Told};
+use crate::plugin::contract::{Effects, Kind, Servers as Wanted, Transaction as Told, Verdict};
 use crate::protocol::backend::TransactionStatus;
 use crate::routing::edit::Moments;
 use crate::routing::{Classified, SessionState};
@@ -69,9 +70,17 @@ pub enum After {
     Deallocate(Option<String>),
     Savepoint(String),
     /// RELEASE, or ROLLBACK TO if `back`.
-    LeaveSavepoint { name: String, back: bool },
+    LeaveSavepoint {
+        name: String,
+        back: bool,
+    },
     /// Session state that cannot be repeated on another server.
     Unrepeatable,
+}
+
+/// A SET that standbys do not refuse.
+fn is_repeatable(verdict: &Verdict) -> bool {
+    verdict.kind == Kind::Set && !verdict.effects.intersects(Effects::SERIALIZABLE | Effects::READ_WRITE)
 }
 
 impl Session {
@@ -89,10 +98,13 @@ impl Session {
             }
             Kind::Commit | Kind::PrepareTransaction => self.transaction.ending = Ending::Commit,
             Kind::Rollback => self.transaction.ending = Ending::Rollback,
-            Kind::Set if verdict.servers == Wanted::All => {
+            Kind::Set if is_repeatable(verdict) => {
                 let name = name().unwrap_or_default();
                 if name == positions::TOKEN {
                     self.check_token(text);
+                }
+                if verdict.servers != Wanted::All {
+                    self.set_elsewhere(text, on);
                 }
                 self.pending.push(After::Set { name, text: text.into() });
             }
@@ -135,9 +147,24 @@ impl Session {
                 | Kind::Lock
                 | Kind::Ddl
                 | Kind::Discard
-        );
-        if verdict.effects.contains(Effects::SESSION_STATE) && verdict.servers != Wanted::All && !harmless {
+        ) || is_repeatable(verdict);
+        let leaves = verdict.effects.contains(Effects::SESSION_STATE) && verdict.servers != Wanted::All;
+        if leaves && !harmless && !self.tells_of_pins(verdict) {
             self.pending.push(After::Unrepeatable);
+        }
+    }
+
+    /// A parameter is set by a function, for which only one server was asked:
+    /// the session's other servers have to follow.
+    fn set_elsewhere(&mut self, text: &[u8], on: Servers) {
+        let idle = self.transaction.status == TransactionStatus::Idle;
+        let statement = format!("{REPEATED}{}", String::from_utf8_lossy(text));
+        for (_, link) in self.links.iter_mut().filter(|(id, _)| on & bit(*id) == 0) {
+            if link.in_transaction() == idle || link.replies.is_open() {
+                self.settings.unrepeatable = true;
+            } else {
+                link.run_unseen(&statement);
+            }
         }
     }
 
@@ -162,6 +189,7 @@ impl Session {
     pub(super) fn on_ready(&mut self, status: TransactionStatus) -> Result<(), End> {
         self.progress = true;
         self.ahead = None;
+        self.healed = false;
         self.reading.clear();
         let alone = std::mem::take(&mut self.sent) <= 1;
         self.answered = 0;

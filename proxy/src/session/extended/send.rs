@@ -57,7 +57,7 @@ impl Session {
             && batch.messages.first().is_some_and(|first| matches!(first.tag, b'P' | b'B'));
         self.passing = 0;
         if alone && whole {
-            let binds = batch.messages.iter().any(|message| message.tag == b'B');
+            let binds = batch.messages.iter().any(|message| self.binds_shared(message));
             self.remember_read(batch.end.min(self.client.inbox.len()), self.cycle.others, binds);
         } else {
             self.retry.clear();
@@ -86,6 +86,13 @@ impl Session {
         self.client.inbox.consume(at);
         self.batch = batch;
         Ok(())
+    }
+
+    /// A Bind of a statement that may prove to be outdated on the server.
+    fn binds_shared(&self, message: &Message) -> bool {
+        let bind = Bind::read(body_of(&self.client.inbox, message)).filter(|_| message.tag == b'B');
+        let statement = bind.and_then(|bind| self.prepared.get(bind.statement));
+        statement.is_some_and(|statement| statement.as_shared().is_some())
     }
 
     /// What statements prepared by SQL need before the batch: EXECUTE and what
