@@ -301,12 +301,20 @@ impl Session {
     /// EXECUTE and what embeds it.
     pub(super) fn bring_prepared(&mut self, classified: &Classified, lead: usize) {
         let verdict = classified.verdict();
-        if !matches!(verdict.kind, Kind::Execute | Kind::Explain | Kind::Ddl | Kind::Deallocate) {
+        let needs_it = match verdict.kind {
+            Kind::Execute | Kind::Explain | Kind::Ddl | Kind::Deallocate => true,
+            // So that the server says that the name is taken.
+            Kind::Prepare => self.sharing.is_on(),
+            _ => false,
+        };
+        if !needs_it {
             return;
         }
         let Some(statement) = verdict.name.as_deref().and_then(|name| self.prepared.sql.get_mut(name)) else {
-            if let Some(name) = deallocated(verdict) {
-                self.stand_in(name, lead);
+            if matches!(verdict.kind, Kind::Deallocate | Kind::Prepare)
+                && let Some(name) = &verdict.name
+            {
+                self.stand_in(name, lead, verdict.kind == Kind::Prepare);
             }
             return;
         };

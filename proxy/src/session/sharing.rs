@@ -301,9 +301,9 @@ impl Session {
         !self.sharing.is_on() || kind == Kind::Begin
     }
 
-    /// For a DEALLOCATE of a statement that has another name on the server: one
-    /// of this name, so that the server's answer is the right one.
-    pub(super) fn stand_in(&mut self, name: &str, lead: usize) {
+    /// For a DEALLOCATE, or second PREPARE, of a statement that has another name
+    /// on the server: one of this name, so that the server's answer is the right one.
+    pub(super) fn stand_in(&mut self, name: &str, lead: usize, stays: bool) {
         let known =
             self.prepared.get(name.as_bytes()).is_some_and(|statement| statement.as_shared().is_some());
         if known
@@ -311,6 +311,9 @@ impl Session {
             && self.transaction.status != TransactionStatus::Failed
             && let Some(link) = self.links.get_mut(lead)
         {
+            if stays {
+                link.conn.state.has_name(name.to_owned());
+            }
             let name = name.replace('"', "\"\"");
             link.run_unseen(&format!("{}PREPARE \"{name}\" AS SELECT", super::links::REPEATED));
         }

@@ -121,7 +121,9 @@ fn run(crowd: Crowd, kills: bool) {
         "pool_mode = \"transaction\"\ndefault_pool_size = {}\nmax_client_conn = 20000\nquery_wait_timeout = 0",
         crowd.connections
     );
-    let proxy = Proxy::builder(primary_and_standby()).weights(&[1.0, 1.0]).top(&top).start();
+    // Fairness is among equals: who reads elsewhere waits in other queues.
+    let weights = if kills { [1.0, 1.0] } else { [1.0, 0.0] };
+    let proxy = Proxy::builder(primary_and_standby()).weights(&weights).top(&top).start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let before = rss_kib(proxy.pid());
     let seen = LocalSet::new().block_on(&runtime, talk(proxy.port(), crowd, kills));
