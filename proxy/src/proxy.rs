@@ -82,7 +82,10 @@ impl Access {
             })
         })?;
         let mut users = Users::default();
-        let table = config.users.iter().map(|(user, secret)| (user.as_str(), secret.expose()));
+        let table = config
+            .users
+            .iter()
+            .filter_map(|(name, user)| Some((name.as_str(), user.password.as_ref()?.expose())));
         users.add_table(&format!("{} [users]", config.source.display()), table)?;
         if let Some(file) = &config.auth_file {
             users.add_file(file)?;

@@ -35,7 +35,9 @@ pub(super) fn between(old: &Config, new: &Config) -> Difference {
             sr_check_user sr_check_password sr_check_database
             relcache_size relcache_expire statement_cache_size admin,
         reload:
-            max_client_conn default_pool_size query_wait_timeout
+            max_client_conn default_pool_size max_db_connections
+            max_user_connections max_db_client_connections
+            max_user_client_connections databases query_wait_timeout
             reset_query_list connection_cache connection_life_time
             authentication_timeout connect_timeout client_idle_limit
             sr_check_period health_check_period delay_threshold

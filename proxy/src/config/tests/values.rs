@@ -26,6 +26,11 @@ fn defaults() {
     assert_eq!(config.backend_clustering_mode, ClusteringMode::StreamingReplication);
     assert_eq!(config.pool_mode, PoolMode::Session);
     assert_eq!(config.default_pool_size, 90);
+    assert_eq!(config.max_db_connections, None);
+    assert_eq!(config.max_user_connections, None);
+    assert_eq!(config.max_db_client_connections, None);
+    assert_eq!(config.max_user_client_connections, None);
+    assert!(config.databases.is_empty());
     assert_eq!(config.query_wait_timeout, Some(secs(120)));
     assert_eq!(config.reset_query_list, ["ABORT", "DISCARD ALL"]);
     assert!(config.connection_cache);
@@ -196,7 +201,7 @@ fn certificates_may_be_missing_while_ssl_is_off() {
 fn debug_output_keeps_secrets() {
     let config = top("sr_check_password = \"hush1\"\nusers = { app = \"hush2\" }");
     assert_eq!(config.sr_check_password.as_ref().map(Secret::expose), Some("hush1"));
-    assert_eq!(config.users["app"].expose(), "hush2");
+    assert_eq!(config.users["app"].password.as_ref().unwrap().expose(), "hush2");
     let debug = format!("{config:?}");
     assert!(debug.contains("app") && !debug.contains("hush"), "{debug}");
 }
