@@ -7,6 +7,7 @@
 
 pub mod connect;
 pub mod connection;
+mod group;
 pub mod queue;
 #[cfg(test)]
 mod tests;
@@ -17,13 +18,14 @@ pub use queue::{Limits, Pool};
 
 use crate::auth::server::Credentials;
 use crate::cluster::Backend;
+use crate::config::show_duration;
 use crate::protocol::PgError;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Who a server connection belongs to. Connections are shared between
 /// sessions whose identities are equal.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     pub user: Arc<str>,
     pub database: Arc<str>,
@@ -34,8 +36,14 @@ pub struct Identity {
 /// Why a session got no server connection.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckoutError {
-    #[error("no server connection became free within {0:?}")]
-    QueueTimeout(Duration),
+    #[error("no server connection became free within {waited:?}")]
+    QueueTimeout {
+        waited: Duration,
+        /// Connections for this user and database.
+        in_use: usize,
+        /// Others who wait for one of them.
+        waiting: usize,
+    },
     #[error(transparent)]
     Connect(#[from] ConnectError),
 }
@@ -44,7 +52,7 @@ impl CheckoutError {
     /// Whether the server itself is in trouble, rather than this login.
     pub fn is_server_failure(&self) -> bool {
         match self {
-            CheckoutError::QueueTimeout(_) => false,
+            CheckoutError::QueueTimeout { .. } => false,
             CheckoutError::Connect(error) => error.is_server_failure(),
         }
     }
@@ -52,15 +60,17 @@ impl CheckoutError {
     /// What the client is told.
     pub fn to_client(&self, backend: &Backend) -> PgError {
         match self {
-            CheckoutError::QueueTimeout(waited) => PgError::error(
+            CheckoutError::QueueTimeout { waited, in_use, waiting } => PgError::error(
                 "53300",
                 format!(
-                    "sorry, too many clients already: waited {} s for a connection to the server",
-                    waited.as_secs()
+                    "sorry, too many clients already: waited {} for a connection to the server \
+                     (query_wait_timeout)",
+                    show_duration(*waited)
                 ),
             )
             .with_detail(format!(
-                "All connections to backend {} for this user and database are in use.",
+                "Backend {} has {in_use} connections for this user and database, all in use; \
+                 {waiting} other clients wait for one.",
                 backend.id
             ))
             .with_hint(

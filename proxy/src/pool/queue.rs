@@ -1,11 +1,24 @@
 //! Who gets which connection: kept ones, limits, and the fair queue.
+//!
+//! Who comes first is served first. A connection that becomes free goes to
+//! the first who waits for its kind, and so may pass over somebody who has
+//! waited longer for another kind and would need a new connection in its
+//! place. That is bounded: see [`PATIENCE`]. Nothing here takes longer with
+//! many who wait than with few, but for a logarithm.
 
 use super::connect::Target;
+use super::group::{Group, Ticket};
 use super::{CheckoutError, Identity, ServerConn};
-use std::collections::{HashMap, VecDeque};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+
+/// Who has waited so much longer than the one a connection would go to is not
+/// passed over; but no more often than this a connection is closed for that,
+/// or two kinds of clients in turns would have each statement wait for a login.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How many connections there may be, and for how long.
 #[derive(Debug, Clone)]
@@ -39,21 +52,14 @@ struct Inner {
     groups: HashMap<GroupKey, Group>,
     /// Connections open or being opened, of all groups.
     open: usize,
-    /// Sessions which wait, the longest first.
-    waiters: VecDeque<Waiter>,
-}
-
-#[derive(Debug, Default)]
-struct Group {
-    /// Kept connections, the most recently used last.
-    idle: Vec<ServerConn>,
-    open: usize,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    identity: Arc<Identity>,
-    grant: oneshot::Sender<Grant>,
+    /// Kept connections of all groups.
+    idle: usize,
+    /// The groups with room in which somebody waits, all the same: by the one
+    /// who has waited longest.
+    ready: BTreeMap<Ticket, GroupKey>,
+    next_ticket: Ticket,
+    /// When a connection was last closed because somebody else had waited longer.
+    yielded: Option<Instant>,
 }
 
 /// What a session gets: a kept connection, or leave to open one.
@@ -71,13 +77,46 @@ pub struct Slot {
     key: Option<GroupKey>,
 }
 
+/// One who waits; leaves the queue when dropped.
+struct Waiting<'p> {
+    pool: &'p Arc<Pool>,
+    key: GroupKey,
+    ticket: Ticket,
+    grant: oneshot::Receiver<Grant>,
+}
+
+enum Attempt<'p> {
+    Granted(Grant),
+    /// Close this one and try again.
+    Evict(Box<ServerConn>),
+    Wait(Waiting<'p>),
+}
+
+/// What is to become of a connection that is free.
+enum Fate {
+    /// Somebody waits for one like this.
+    Handed(Ticket),
+    Kept,
+    Closed,
+}
+
 fn key_of(identity: &Identity) -> GroupKey {
     (identity.user.clone(), identity.database.clone())
 }
 
+// === impl Pool ===
+
 impl Pool {
     pub fn new(target: Target, limits: Limits) -> Arc<Self> {
-        let inner = Inner { limits, groups: HashMap::new(), open: 0, waiters: VecDeque::new() };
+        let inner = Inner {
+            limits,
+            groups: HashMap::new(),
+            open: 0,
+            idle: 0,
+            ready: BTreeMap::new(),
+            next_ticket: 0,
+            yielded: None,
+        };
         Arc::new(Pool { target, inner: Mutex::new(inner) })
     }
 
@@ -90,9 +129,9 @@ impl Pool {
     pub fn set_limits(self: &Arc<Self>, limits: Limits) {
         let mut inner = self.lock();
         inner.limits = limits;
-        let refused = self.grant(&mut inner);
-        drop(inner);
-        drop(refused);
+        let keys: Vec<GroupKey> = inner.groups.keys().cloned().collect();
+        keys.iter().for_each(|key| inner.sort(key));
+        self.grant(inner);
     }
 
     pub(super) fn connect_timeout(&self) -> Duration {
@@ -100,7 +139,7 @@ impl Pool {
     }
 
     pub(super) async fn acquire(self: &Arc<Self>, identity: &Arc<Identity>) -> Result<Grant, CheckoutError> {
-        let waiting = loop {
+        let mut waiting = loop {
             match self.try_acquire(identity) {
                 Attempt::Granted(Grant::Kept(conn)) if !conn.is_alive() => drop(conn),
                 Attempt::Granted(grant) => return Ok(grant),
@@ -109,28 +148,27 @@ impl Pool {
                 Attempt::Wait(waiting) => break waiting,
             }
         };
-        let queue_timeout = self.lock().limits.queue_timeout;
-        let Some(limit) = queue_timeout else {
-            return waiting.await.map_err(|_| CheckoutError::QueueTimeout(Duration::MAX));
-        };
-        match tokio::time::timeout(limit, waiting).await {
+        let limit = self.lock().limits.queue_timeout.unwrap_or(Duration::MAX);
+        match tokio::time::timeout(limit, &mut waiting.grant).await {
             Ok(Ok(grant)) => Ok(grant),
-            _ => Err(CheckoutError::QueueTimeout(limit)),
+            _ => Err(self.timed_out(&waiting, limit)),
         }
     }
 
-    fn try_acquire(self: &Arc<Self>, identity: &Arc<Identity>) -> Attempt {
+    fn try_acquire(self: &Arc<Self>, identity: &Arc<Identity>) -> Attempt<'_> {
         let key = key_of(identity);
         let inner = &mut *self.lock();
-        inner.waiters.retain(|waiter| !waiter.grant.is_closed());
-        let queued = inner.waiters.iter().any(|waiter| key_of(&waiter.identity) == key);
         let group = inner.groups.entry(key.clone()).or_default();
-        if !queued {
-            if let Some(at) = group.idle.iter().rposition(|conn| *conn.identity == **identity) {
-                return Attempt::Granted(Grant::Kept(Box::new(group.idle.remove(at))));
+        if group.waiting() == 0 {
+            if let Some(conn) = group.take(identity) {
+                inner.idle -= 1;
+                return Attempt::Granted(Grant::Kept(Box::new(conn)));
             }
-            if group.open >= inner.limits.per_group && !group.idle.is_empty() {
-                return Attempt::Evict(Box::new(group.idle.remove(0)));
+            if group.open >= inner.limits.per_group
+                && let Some(conn) = group.take_oldest()
+            {
+                inner.idle -= 1;
+                return Attempt::Evict(Box::new(conn));
             }
             if group.open < inner.limits.per_group {
                 if inner.open < inner.limits.in_all {
@@ -138,134 +176,225 @@ impl Pool {
                     inner.open += 1;
                     return Attempt::Granted(Grant::Slot(Slot { pool: self.clone(), key: Some(key) }));
                 }
-                let idle = inner.groups.values_mut().find(|group| !group.idle.is_empty());
-                if let Some(group) = idle {
-                    return Attempt::Evict(Box::new(group.idle.remove(0)));
+                if let Some(conn) = inner.take_oldest() {
+                    return Attempt::Evict(Box::new(conn));
                 }
             }
         }
-        let (grant, waiting) = oneshot::channel();
-        inner.waiters.push_back(Waiter { identity: identity.clone(), grant });
-        Attempt::Wait(waiting)
+        let (ticket, grant) = inner.enter(&key, identity);
+        Attempt::Wait(Waiting { pool: self, key, ticket, grant })
+    }
+
+    /// What one is told who has waited in vain.
+    fn timed_out(&self, waiting: &Waiting<'_>, waited: Duration) -> CheckoutError {
+        let inner = self.lock();
+        let group = inner.groups.get(&waiting.key);
+        CheckoutError::QueueTimeout {
+            waited,
+            in_use: group.map_or(0, |group| group.open),
+            // It is still among them itself.
+            waiting: group.map_or(0, |group| group.waiting().saturating_sub(1)),
+        }
     }
 
     /// Takes a quiet connection back: for the first who waits, or to be kept.
     pub(super) fn put_back(&self, conn: ServerConn) {
-        let mut conn = Some(Box::new(conn));
+        let key = key_of(&conn.identity);
         let mut guard = self.lock();
         let inner = &mut *guard;
-        inner.waiters.retain(|waiter| !waiter.grant.is_closed());
-        while let Some(waited_for) = conn.take() {
-            let fits = |waiter: &Waiter| *waiter.identity == *waited_for.identity;
-            let Some(at) = inner.waiters.iter().position(fits) else {
-                conn = Some(waited_for);
-                break;
-            };
-            let Some(waiter) = inner.waiters.remove(at) else {
-                break;
-            };
-            // A waiter that has just given up hands the connection back.
-            if let Err(Grant::Kept(returned)) = waiter.grant.send(Grant::Kept(waited_for)) {
-                conn = Some(returned);
-            }
-        }
-        let Some(conn) = conn else {
+        let fate = inner.fate(&key, &conn);
+        let Some(group) = inner.groups.get_mut(&key) else {
             return;
         };
-        let group = inner.groups.entry(key_of(&conn.identity)).or_default();
-        // The limits may have been lowered meanwhile.
-        let within = group.open <= inner.limits.per_group && inner.open <= inner.limits.in_all;
-        // What copies a template needs it unused.
-        let template = matches!(&*conn.identity.database, "template0" | "template1");
-        if inner.limits.keep && !template && inner.waiters.is_empty() && within {
-            group.idle.push(*conn);
-            return;
+        match fate {
+            Fate::Handed(ticket) => {
+                let waiter = group.leave(ticket);
+                inner.sort(&key);
+                let refused = waiter.map(|waiter| waiter.grant.send(Grant::Kept(Box::new(conn))));
+                drop(guard);
+                drop(refused);
+            }
+            Fate::Kept => {
+                group.keep(conn);
+                inner.idle += 1;
+            }
+            Fate::Closed => {
+                // Dropped when the lock is gone: that makes room for another.
+                drop(guard);
+                drop(conn);
+            }
         }
-        // Dropped when the lock is gone: that makes room for a waiter with
-        // another identity.
-        drop(guard);
-        drop(conn);
     }
 
     /// Closes connections that were kept for too long. Called now and then.
     pub fn close_expired(&self) {
-        let mut expired = Vec::new();
-        let mut inner = self.lock();
-        let Some(life_time) = inner.limits.life_time else {
+        let Some(life_time) = self.lock().limits.life_time else {
             return;
         };
         let now = Instant::now();
-        for group in inner.groups.values_mut() {
-            expired
-                .extend(group.idle.extract_if(.., |conn| now.duration_since(conn.idle_since) >= life_time));
-        }
-        drop(inner);
+        let expired = self.lock().take_idle(|conn| now.duration_since(conn.idle_since) >= life_time);
+        // Only now, as it frees places.
         drop(expired);
     }
 
     /// Closes every kept connection: its server failed, or the proxy ends.
     pub fn close_idle(&self) {
-        let idle: Vec<_> = self.lock().groups.values_mut().flat_map(|group| group.idle.drain(..)).collect();
+        let idle = self.lock().take_idle(|_| true);
         drop(idle);
     }
 
     /// Connections open (or being opened), kept, and sessions waiting.
     pub fn usage(&self) -> (usize, usize, usize) {
         let inner = self.lock();
-        let idle = inner.groups.values().map(|group| group.idle.len()).sum();
-        (inner.open, idle, inner.waiters.len())
+        (inner.open, inner.idle, inner.groups.values().map(Group::waiting).sum())
     }
 
-    /// Gives free places to those who wait. Returns grants that nobody wanted
-    /// any more, to be dropped when the lock is gone.
-    fn grant(self: &Arc<Self>, inner_ref: &mut Inner) -> Vec<Grant> {
+    /// Gives free places to those who wait.
+    fn grant(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) {
         let mut refused = Vec::new();
-        while inner_ref.open < inner_ref.limits.in_all {
-            let (groups, per_group) = (&inner_ref.groups, inner_ref.limits.per_group);
-            let has_room = |waiter: &Waiter| {
-                groups.get(&key_of(&waiter.identity)).is_none_or(|group| group.open < per_group)
-            };
-            let Some(waiter) =
-                inner_ref.waiters.iter().position(has_room).and_then(|at| inner_ref.waiters.remove(at))
-            else {
-                break;
-            };
-            if waiter.grant.is_closed() {
+        while inner.open < inner.limits.in_all
+            && let Some((ticket, key)) = inner.ready.pop_first()
+        {
+            let Some(group) = inner.groups.get_mut(&key) else {
                 continue;
-            }
-            let key = key_of(&waiter.identity);
-            inner_ref.groups.entry(key.clone()).or_default().open += 1;
-            inner_ref.open += 1;
-            if let Err(grant) = waiter.grant.send(Grant::Slot(Slot { pool: self.clone(), key: Some(key) })) {
-                refused.push(grant);
-            }
+            };
+            group.ready = None;
+            let Some(waiter) = group.leave(ticket) else {
+                continue;
+            };
+            group.open += 1;
+            inner.open += 1;
+            inner.sort(&key);
+            let slot = Slot { pool: self.clone(), key: Some(key) };
+            refused.extend(waiter.grant.send(Grant::Slot(slot)).err());
         }
-        refused
-    }
-
-    fn free(self: &Arc<Self>, key: &GroupKey) {
-        let mut inner = self.lock();
-        let inner_ref = &mut *inner;
-        inner_ref.open -= 1;
-        if let Some(group) = inner_ref.groups.get_mut(key) {
-            group.open -= 1;
-            if group.open == 0 {
-                inner_ref.groups.remove(key);
-            }
-        }
-        let refused = self.grant(inner_ref);
         // Slots come back here when dropped: not under the lock.
         drop(inner);
         drop(refused);
     }
+
+    fn free(self: &Arc<Self>, key: &GroupKey) {
+        let mut inner = self.lock();
+        inner.open -= 1;
+        if let Some(group) = inner.groups.get_mut(key) {
+            group.open -= 1;
+        }
+        inner.sort(key);
+        self.grant(inner);
+    }
 }
 
-enum Attempt {
-    Granted(Grant),
-    /// Close this one and try again.
-    Evict(Box<ServerConn>),
-    Wait(oneshot::Receiver<Grant>),
+// === impl Inner ===
+
+impl Inner {
+    fn enter(&mut self, key: &GroupKey, identity: &Arc<Identity>) -> (Ticket, oneshot::Receiver<Grant>) {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let grant = self.groups.entry(key.clone()).or_default().enter(ticket, identity);
+        self.sort(key);
+        (ticket, grant)
+    }
+
+    /// Brings `ready` up to date after a change in a group, and forgets the
+    /// group if it is empty.
+    fn sort(&mut self, key: &GroupKey) {
+        let Some(group) = self.groups.get_mut(key) else {
+            return;
+        };
+        let has_room = group.open < self.limits.per_group;
+        let ready = group.first().filter(|_| has_room);
+        if ready != group.ready {
+            if let Some(before) = group.ready {
+                self.ready.remove(&before);
+            }
+            if let Some(ticket) = ready {
+                self.ready.insert(ticket, key.clone());
+            }
+            group.ready = ready;
+        }
+        if group.is_empty() {
+            self.groups.remove(key);
+        }
+    }
+
+    /// What becomes of a connection that a session gives back.
+    fn fate(&mut self, key: &GroupKey, conn: &ServerConn) -> Fate {
+        let Some(group) = self.groups.get(key) else {
+            return Fate::Closed;
+        };
+        // The limits may have been lowered meanwhile.
+        if group.open > self.limits.per_group || self.open > self.limits.in_all {
+            return Fate::Closed;
+        }
+        // Who could use its place: one of the group, or of another that has
+        // room, if there is none in all.
+        let elsewhere = self.ready.iter().next().filter(|_| self.open >= self.limits.in_all);
+        let oldest = group.first().into_iter().chain(elsewhere.map(|(ticket, _)| *ticket)).min();
+        match (group.first_of(&conn.identity), oldest) {
+            (Some(next), Some(oldest)) if self.is_overdue(key, next, oldest) => {
+                self.yielded = Some(Instant::now());
+                Fate::Closed
+            }
+            (Some(next), _) => Fate::Handed(next),
+            (None, Some(_)) => Fate::Closed,
+            // What copies a template needs it unused.
+            (None, None) if matches!(&*conn.identity.database, "template0" | "template1") => Fate::Closed,
+            (None, None) if self.limits.keep => Fate::Kept,
+            (None, None) => Fate::Closed,
+        }
+    }
+
+    /// Whether `oldest` must not be passed over by `next`, who is of the group `key`.
+    fn is_overdue(&self, key: &GroupKey, next: Ticket, oldest: Ticket) -> bool {
+        if next == oldest || self.yielded.is_some_and(|yielded| yielded.elapsed() < PATIENCE) {
+            return false;
+        }
+        let since = |key, ticket| self.groups.get(key).and_then(|group: &Group| group.since(ticket));
+        let older = since(key, oldest).or_else(|| since(self.ready.get(&oldest)?, oldest));
+        match (since(key, next), older) {
+            (Some(next), Some(oldest)) => next.saturating_duration_since(oldest) > PATIENCE,
+            _ => false,
+        }
+    }
+
+    /// The connection of all groups that has not been used for the longest time.
+    fn take_oldest(&mut self) -> Option<ServerConn> {
+        if self.idle == 0 {
+            return None;
+        }
+        let groups = self.groups.values_mut().filter_map(|group| Some((group.idle_since()?, group)));
+        let conn = groups.min_by_key(|(since, _)| *since)?.1.take_oldest();
+        self.idle -= usize::from(conn.is_some());
+        conn
+    }
+
+    /// Kept connections, to be dropped when the lock is gone.
+    fn take_idle(&mut self, mut predicate: impl FnMut(&ServerConn) -> bool) -> Vec<ServerConn> {
+        let groups = self.groups.values_mut();
+        let taken: Vec<_> = groups.flat_map(|group| group.take_all(&mut predicate)).collect();
+        self.idle -= taken.len();
+        taken
+    }
 }
+
+// === impl Waiting ===
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.pool.lock();
+        let left = inner.groups.get_mut(&self.key).and_then(|group| group.leave(self.ticket));
+        if left.is_some() {
+            return inner.sort(&self.key);
+        }
+        drop(inner);
+        // It was its turn just now: what it does not need is for the next.
+        if let Ok(Grant::Kept(conn)) = self.grant.try_recv() {
+            self.pool.put_back(*conn);
+        }
+    }
+}
+
+// === impl Slot ===
 
 impl Slot {
     /// For a connection of the proxy's own: it must not wait for clients.
