@@ -9,6 +9,8 @@ use crate::plugin::{By, Observers, Options, Origin, PluginError, PluginHost, Plu
 use crate::pool::{Limits, Pool, Target};
 use crate::routing::facts::{Facts, Lookup};
 use crate::session::cancel;
+use crate::session::login::auth_query::AuthQuery;
+use crate::session::login::places::Places;
 use crate::session::positions::UserCommits;
 use crate::session::server_rules::Trusted;
 use crate::tls;
@@ -37,8 +39,12 @@ pub struct Proxy {
     pub workers: usize,
     /// With `enable_pool_hba = false`: whom the servers trust.
     pub trusted: Trusted,
+    /// Secrets that a server knows.
+    pub auth_query: AuthQuery,
     /// Client connections, in whatever state.
     pub clients: AtomicUsize,
+    /// Those that have logged in.
+    pub places: Arc<Places>,
     lookup: Arc<Lookup>,
     facts: Mutex<HashMap<Arc<str>, Arc<Facts>>>,
     /// By user: what its sessions have committed.
@@ -101,6 +107,7 @@ impl Access {
 impl Proxy {
     /// Makes everything but the sockets. Blocks while plugins are compiled.
     pub fn new(config: Config) -> Result<Arc<Self>, SetupError> {
+        let config = Arc::new(config);
         let access = Access::new(&config)?;
         let workers = config.worker_threads.unwrap_or_else(default_workers);
         let cluster = Arc::new(Cluster::new(&config));
@@ -118,7 +125,7 @@ impl Proxy {
             expire: config.relcache_expire,
         });
         Ok(Arc::new(Proxy {
-            config: ArcSwap::from_pointee(config),
+            config: ArcSwap::new(config),
             access: ArcSwap::from_pointee(access),
             cluster,
             pools,
@@ -127,7 +134,9 @@ impl Proxy {
             cancels: Arc::default(),
             workers,
             trusted: Trusted::default(),
+            auth_query: AuthQuery::default(),
             clients: AtomicUsize::new(0),
+            places: Arc::default(),
             lookup,
             facts: Mutex::default(),
             commits: Mutex::default(),
@@ -154,6 +163,7 @@ impl Proxy {
     /// Takes a new configuration over, as far as that is possible without a
     /// restart. Plugins whose entry or file changed are swapped.
     pub fn reload(&self, config: Config, by: &By) -> Result<(), SetupError> {
+        let config = Arc::new(config);
         let access = Access::new(&config)?;
         self.plugins.reload(sources(&config), by)?;
         for ((backend, pool), new) in self.cluster.backends.iter().zip(&self.pools).zip(&config.backends) {
@@ -162,7 +172,8 @@ impl Proxy {
         }
         self.cluster.set_timing(Timing::of(&config));
         self.access.store(Arc::new(access));
-        self.config.store(Arc::new(config));
+        self.config.store(config);
+        self.auth_query.forget();
         Ok(())
     }
 
@@ -189,6 +200,7 @@ impl Proxy {
         for pool in &self.pools {
             pool.close_idle();
         }
+        self.auth_query.disconnect();
         for facts in self.facts.lock().unwrap_or_else(PoisonError::into_inner).values() {
             facts.disconnect();
         }
@@ -206,7 +218,7 @@ fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4))
 }
 
-fn pool(config: &Config, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError> {
+fn pool(config: &Arc<Config>, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError> {
     let roots = match &backend.config.sslrootcert {
         Some(file) => tls::RootCertificates::File(file.clone()),
         None => tls::RootCertificates::System,
@@ -222,9 +234,9 @@ fn pool(config: &Config, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError
     Ok(Pool::new(target, limits(config, &backend.config)))
 }
 
-fn limits(config: &Config, backend: &config::Backend) -> Limits {
+fn limits(config: &Arc<Config>, backend: &config::Backend) -> Limits {
     Limits {
-        per_group: config.default_pool_size,
+        config: config.clone(),
         in_all: backend.max_connections.unwrap_or(usize::MAX),
         queue_timeout: config.query_wait_timeout,
         connect_timeout: config.connect_timeout,

@@ -44,7 +44,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Difference {
             delay_threshold_by_time log_standby_delay
             replication_delay_source_cmd replication_delay_source_timeout
             relcache_query_target enable_pool_hba
-            hba auth_file users log_min_messages log_format
+            hba auth_file auth_user auth_query auth_dbname auth_query_expire users log_min_messages log_format
             notice_per_node_statement log_per_node_statement,
         elsewhere: source backends ssl plugins
     );

@@ -112,6 +112,14 @@ pub struct Config {
     pub hba: Vec<HbaLine>,
     /// A file of users and secrets, in addition to `users`.
     pub auth_file: Option<PathBuf>,
+    /// Who looks up the secrets of other users on a server. `None`: nobody.
+    pub auth_user: Option<String>,
+    /// What it asks, with the user as `$1`.
+    pub auth_query: String,
+    /// The database it asks in. `None`: the client's.
+    pub auth_dbname: Option<String>,
+    /// How long the answer holds. Zero: for one login.
+    pub auth_query_expire: Duration,
     /// Password, md5 hash or SCRAM secret of each user, and what holds for them
     /// in place of the values here.
     pub users: BTreeMap<String, User>,

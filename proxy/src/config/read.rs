@@ -79,6 +79,10 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         enable_pool_hba: top.boolean("enable_pool_hba", true),
         hba: hba(&top),
         auth_file: top.file("auth_file", "pool_passwd", source),
+        auth_user: top.text("auth_user", "waypool_auth").map(str::to_owned),
+        auth_query: auth_query(&top),
+        auth_dbname: top.text("auth_dbname", "postgres").map(str::to_owned),
+        auth_query_expire: top.duration("auth_query_expire", secs(1), Seconds),
         users: read_overrides::users(&top, users),
 
         log_min_messages: log_min_messages(&top),
@@ -105,6 +109,11 @@ fn check_together(top: &Section<'_>, config: &Config) {
     }
     if let (Some(listen), None) = (&config.admin.listen, &config.ssl) {
         read_admin::check_without_tls(top, listen);
+    }
+    for key in ["auth_query", "auth_dbname", "auth_query_expire"] {
+        if config.auth_user.is_none() && top.value(key).is_some() && top.value("auth_user").is_none() {
+            top.complain(key, format!("{key} needs auth_user, the role that asks: write auth_user = \"…\""));
+        }
     }
     let needs_a_user = match config.backend_clustering_mode {
         ClusteringMode::StreamingReplication => {
@@ -240,6 +249,19 @@ fn ssl(top: &Section<'_>, source: &Path) -> Option<ListenTls> {
         }
     }
     Some(ListenTls { cert: cert?, key: key?, ca_cert })
+}
+
+/// PgBouncer's.
+const AUTH_QUERY: &str = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END \
+                          FROM pg_authid WHERE rolname = $1 AND rolcanlogin";
+
+fn auth_query(top: &Section<'_>) -> String {
+    let key = "auth_query";
+    let query = top.text(key, AUTH_QUERY).unwrap_or(AUTH_QUERY);
+    if !query.contains("$1") {
+        top.complain(key, format!("{key} must have $1 in it, in the place of the user: {AUTH_QUERY}"));
+    }
+    query.to_owned()
 }
 
 fn hba(top: &Section<'_>) -> Vec<HbaLine> {

@@ -13,8 +13,13 @@ const TABLES: [&str; 5] = ["databases", "users", "backend", "plugins", "admin"];
 
 /// Commented out in the example for another reason. The socket's default
 /// follows from other keys.
-const HAS_NO_DEFAULT: [&str; 12] = [
+const HAS_NO_DEFAULT: [&str; 16] = [
     "auth_file",
+    "auth_user",
+    // Mistakes without the one before.
+    "auth_query",
+    "auth_dbname",
+    "auth_query_expire",
     "application_name",
     "path",
     "sha256",

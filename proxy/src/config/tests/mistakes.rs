@@ -39,6 +39,8 @@ at_top! {
 
     pool_size_at_top: "pool_size = 1" => r#"1:1: unknown key "pool_size": it belongs into a [databases.NAME] table"#;
     limit_reported_once: "max_user_connections = -1\nusers.a = 'x'\nusers.b = { pool_size = 1 }" => "1:24: max_user_connections must be from 0 to 1000000, not -1";
+    auth_query_without_user: "auth_query = 'SELECT $1, NULL'" => "1:14: auth_query needs auth_user, the role that asks: write auth_user = \"…\"";
+    auth_query_without_parameter: "auth_user = 'a'\nauth_query = 'SELECT 1'" => "2:14: auth_query must have $1 in it, in the place of the user: SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE rolname = $1 AND rolcanlogin";
     integer_type: "port = \"9999\"" => "1:8: port must be an integer, not a string: write port = 9999";
     integer_range: "port = 70000" => "1:8: port must be from 1 to 65535, not 70000";
     integer_negative: "max_client_conn = -1" => "1:19: max_client_conn must be from 1 to 1000000, not -1";

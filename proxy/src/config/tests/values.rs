@@ -56,6 +56,10 @@ fn defaults() {
     assert_eq!(config.hba[1].text, "host all all all scram-sha-256");
     assert_eq!(config.hba[1].line, 0);
     assert_eq!(config.auth_file, None);
+    assert_eq!(config.auth_user, None);
+    assert!(config.auth_query.contains("FROM pg_authid WHERE rolname = $1"));
+    assert_eq!(config.auth_dbname, None);
+    assert_eq!(config.auth_query_expire, secs(1));
     assert!(config.users.is_empty());
     assert_eq!(config.log_min_messages, LogLevel::Info);
     assert_eq!(config.log_format, LogFormat::Auto);
