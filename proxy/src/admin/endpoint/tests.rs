@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::Config;
+use crate::handover::Inherited;
 use crate::proxy::embedded;
 
 /// A balancer, and one that differs from it in its digest alone.
@@ -36,7 +37,8 @@ fn desk_with(admin: &str, plugins: &str) -> Result<Desk, String> {
         Config::parse(&text, folder.path().join("waypool.toml")).map_err(|errors| errors.to_string())?;
     let socket = config.admin_socket().unwrap();
     let proxy = Proxy::new(config).unwrap();
-    let endpoint = Endpoint::start(&proxy).map_err(|error| error.to_string())?.unwrap();
+    let endpoint =
+        Endpoint::start(&proxy, &mut Inherited::default()).map_err(|error| error.to_string())?.unwrap();
     Ok(Desk { folder, socket, _endpoint: endpoint })
 }
 
