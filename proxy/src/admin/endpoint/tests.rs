@@ -280,7 +280,7 @@ fn a_socket_in_use_is_told_and_one_left_behind_is_replaced() {
     let text = format!(
         "backend_clustering_mode = \"raw\"\n[[backend]]\nhostname = \"127.0.0.1\"\n[admin]\nsocket = {socket:?}\n"
     );
-    let open = || Sockets::open(&Config::parse(&text, "waypool.toml").unwrap());
+    let open = || Sockets::open(&Config::parse(&text, "waypool.toml").unwrap(), &mut Inherited::default());
     assert!(open().err().unwrap().to_string().contains("cannot listen on the admin socket"));
     let path = desk.socket.clone();
     drop(desk);
