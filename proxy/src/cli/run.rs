@@ -11,10 +11,11 @@ use crate::logging::{self, Logging};
 use crate::plugin::By;
 use crate::proxy::Proxy;
 use anyhow::{Context, anyhow};
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 #[derive(Debug, clap::Args)]
@@ -39,6 +40,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let logging = logging::start(config.log_min_messages, config.log_format)?;
     // Before the files are loaded: what changes from here on is seen.
     let mut watch = Watch::new(&config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before anybody is told that we are there, and might send some.
+    let mut signals = runtime.block_on(async { Signals::new() }).context("signals")?;
     let proxy = Proxy::new(config)?;
     let arrival = match options.takeover {
         true => Arrival::TakingOver { limit: options.takeover_timeout },
@@ -49,8 +53,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     systemd::ready();
     // From here on this thread compiles plugins at most.
     be_nice();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(wait_for_end(path, &mut running, &logging, &mut watch))?;
+    runtime.block_on(signals.wait(path, &mut running, &logging, &mut watch));
     let proxy = running.proxy.clone();
     match proxy.life.phase() {
         Phase::Immediate => proxy.predecessors.stop(Mode::Immediate),
@@ -75,34 +78,44 @@ fn announce(config: &Config) {
     );
 }
 
-/// Returns when the proxy is to end, and those it waits for have gone.
-async fn wait_for_end(
-    path: &Path,
-    running: &mut Running,
-    logging: &Logging,
-    watch: &mut Watch,
-) -> anyhow::Result<()> {
-    let proxy = running.proxy.clone();
-    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-    let mut quit = signal(SignalKind::quit()).context("SIGQUIT")?;
-    let mut look = tokio::time::interval(watch::PERIOD);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut phase = proxy.life.watch();
-    let mut over = pin!(proxy.life.over(&proxy.clients));
-    loop {
-        tokio::select! {
-            () = &mut over => return Ok(()),
-            _ = interrupt.recv() => proxy.shutdown(Mode::Fast),
-            _ = terminate.recv() => proxy.shutdown(Mode::Fast),
-            _ = quit.recv() => proxy.shutdown(Mode::Immediate),
-            _ = hangup.recv() => reload(path, &proxy, logging),
-            _ = look.tick() => watch.look(&proxy),
-            Ok(()) = phase.changed() => match *phase.borrow_and_update() {
-                Phase::HandedOver => running.leave_sockets(),
-                _ => systemd::stopping(),
-            },
+/// What the process is told from outside.
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+    quit: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    /// Returns when the proxy is to end, and those it waits for have gone.
+    async fn wait(&mut self, path: &Path, running: &mut Running, logging: &Logging, watch: &mut Watch) {
+        let proxy = running.proxy.clone();
+        let mut look = tokio::time::interval(watch::PERIOD);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut phase = proxy.life.watch();
+        let mut over = pin!(proxy.life.over(&proxy.clients));
+        loop {
+            tokio::select! {
+                () = &mut over => return,
+                _ = self.interrupt.recv() => proxy.shutdown(Mode::Fast),
+                _ = self.terminate.recv() => proxy.shutdown(Mode::Fast),
+                _ = self.quit.recv() => proxy.shutdown(Mode::Immediate),
+                _ = self.hangup.recv() => reload(path, &proxy, logging),
+                _ = look.tick() => watch.look(&proxy),
+                Ok(()) = phase.changed() => match *phase.borrow_and_update() {
+                    Phase::HandedOver => running.leave_sockets(),
+                    _ => systemd::stopping(),
+                },
+            }
         }
     }
 }

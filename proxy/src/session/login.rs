@@ -379,6 +379,8 @@ impl Session {
                 worker.proxy.trusted.forget(&identity.user, &identity.database);
                 let name = scope.database.name.clone();
                 worker.router.borrow_mut().forget_scope(scope);
+                // Or it would count as being in use.
+                drop(database);
                 worker.forget_unused(&name);
                 Err(Box::new((client, error)))
             }
