@@ -5,6 +5,8 @@ use crate::auth::server::Credentials;
 use crate::auth::{Secret, Users};
 use crate::cluster::{Backend, Cluster, Timing};
 use crate::config::{self, Config, ConfigErrors, Plugins, RelcacheQueryTarget, SslMode};
+use crate::handover::{Listeners, Predecessors};
+use crate::life::{Life, Mode, Phase};
 use crate::plugin::{By, Observers, Options, Origin, PluginError, PluginHost, PluginSource};
 use crate::pool::{Limits, Pool, Target};
 use crate::routing::facts::{Facts, Lookup};
@@ -17,8 +19,12 @@ use crate::tls;
 use arc_swap::{ArcSwap, Guard};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Of a server connection that nobody uses, when the proxy is about to end.
+const KEPT_AT_THE_END: Duration = Duration::from_secs(5);
 
 /// The built-in plugins, compiled when Waypool was built.
 pub(crate) mod embedded {
@@ -45,6 +51,11 @@ pub struct Proxy {
     pub clients: AtomicUsize,
     /// Those that have logged in.
     pub places: Arc<Places>,
+    pub life: Life,
+    /// What another process would take over.
+    pub listeners: Listeners,
+    /// Whom this one has taken over from.
+    pub predecessors: Arc<Predecessors>,
     lookup: Arc<Lookup>,
     facts: Mutex<HashMap<Arc<str>, Arc<Facts>>>,
     /// By user: what its sessions have committed.
@@ -137,6 +148,9 @@ impl Proxy {
             auth_query: AuthQuery::default(),
             clients: AtomicUsize::new(0),
             places: Arc::default(),
+            life: Life::default(),
+            listeners: Listeners::default(),
+            predecessors: Arc::default(),
             lookup,
             facts: Mutex::default(),
             commits: Mutex::default(),
@@ -175,6 +189,55 @@ impl Proxy {
         self.config.store(config);
         self.auth_query.forget();
         Ok(())
+    }
+
+    /// Ends the proxy. Returns at once; whoever runs it sees to the rest.
+    pub fn shutdown(&self, mode: Mode) {
+        self.shutdown_within(mode, None);
+    }
+
+    /// The same; for `smart`, clients are waited for no longer than `limit`.
+    pub fn shutdown_within(&self, mode: Mode, limit: Option<Duration>) {
+        tracing::info!(%mode, clients = self.clients.load(Ordering::Relaxed), "shutting down");
+        self.life.enter(mode.into(), limit);
+        self.wind_down();
+    }
+
+    /// Another process serves the newcomers from now on; this one its clients,
+    /// until they leave or `limit` is over.
+    pub fn hand_over(&self, limit: Option<Duration>) {
+        let clients = self.clients.load(Ordering::Relaxed);
+        tracing::info!(clients, "another process has taken over: waiting for the clients to leave");
+        self.life.enter(Phase::HandedOver, limit);
+        self.listeners.close();
+        self.wind_down();
+    }
+
+    /// Carries a cancel request out, also for a client that an older process serves.
+    pub async fn cancel(&self, pid: u32, key: Vec<u8>) {
+        if self.cancels.cancel(pid, &key).await {
+            return;
+        }
+        let predecessors = self.predecessors.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let asks = !predecessors.is_empty();
+            predecessors.cancel(pid, &key);
+            asks
+        });
+        if !asked.await.unwrap_or(false) {
+            tracing::warn!(pid, "cancel request with a wrong key, or for a client that is gone");
+        }
+    }
+
+    /// What fewer and fewer clients need is not kept for them.
+    fn wind_down(&self) {
+        let config = self.config();
+        for (pool, backend) in self.pools.iter().zip(&config.backends) {
+            let limits = limits(&config, backend);
+            let life_time = limits.life_time.map_or(KEPT_AT_THE_END, |time| time.min(KEPT_AT_THE_END));
+            pool.set_limits(Limits { life_time: Some(life_time), ..limits });
+            pool.close_idle();
+        }
     }
 
     /// What is known of a database's catalog; shared by all workers.

@@ -17,6 +17,7 @@ use super::replication::Replication;
 use super::{Client, End, Session, extended};
 use crate::auth::hba::Peer;
 use crate::auth::server::Credentials;
+use crate::life::{Phase, Seat};
 use crate::net::stream::Plain;
 use crate::net::{Inbox, Outbox, Stream};
 use crate::plugin::contract::{Newcomer as Asked, SessionInfo};
@@ -30,7 +31,6 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
@@ -38,28 +38,21 @@ use tokio::sync::watch;
 /// How long a client may take to read our last words.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// One of the clients that `max_client_conn` counts.
-struct Counted<'a>(&'a AtomicUsize);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// A client that has proved who it is.
 struct Known {
     startup: Startup,
     credentials: Credentials,
 }
 
-/// Serves one connection from accept to close. `stop` becomes true when the
-/// proxy ends.
-pub async fn serve(worker: Rc<Worker>, socket: Plain, peer: Peer, mut stop: watch::Receiver<bool>) {
-    let proxy = worker.proxy.clone();
-    let count = proxy.clients.fetch_add(1, Ordering::Relaxed) + 1;
-    let _counted = Counted(&proxy.clients);
-    let crowded = count > proxy.config().max_client_conn;
+/// Serves one connection from accept to close. `stop` tells when the proxy ends.
+pub async fn serve(
+    worker: Rc<Worker>,
+    socket: Plain,
+    peer: Peer,
+    seat: Seat,
+    mut stop: watch::Receiver<Phase>,
+) {
+    let crowded = seat.number > worker.proxy.config().max_client_conn;
     let client = Client { stream: Stream::Plain(socket), inbox: Inbox::default(), outbox: Outbox::default() };
     let mut newcomer = Newcomer { client, peer };
     let (known, _place) = match start(&worker, &mut newcomer, crowded).await {
@@ -80,16 +73,19 @@ pub async fn serve(worker: Rc<Worker>, socket: Plain, peer: Peer, mut stop: watc
     let end = tokio::select! {
         biased;
         ended = session.run() => ended.err().unwrap_or(End::Client),
-        _ = stop.wait_for(|stop| *stop) => End::Fatal(PgError::fatal(
+        _ = stop.wait_for(|phase| *phase >= Phase::Fast) => End::Fatal(PgError::fatal(
             "57P01",
             "terminating connection due to administrator command",
         )),
     };
+    if *stop.borrow() == Phase::Immediate {
+        return;
+    }
     session.finish(end).await;
 }
 
 /// Serves a client that has asked for replication.
-async fn replicate(worker: Rc<Worker>, mut client: Client, known: Known, stop: watch::Receiver<bool>) {
+async fn replicate(worker: Rc<Worker>, mut client: Client, known: Known, stop: watch::Receiver<Phase>) {
     let Known { startup, credentials } = known;
     let end = match Replication::begin(&worker, &mut client, startup, &credentials).await {
         Ok(replication) => replication.run(&mut client, stop).await,
@@ -121,6 +117,10 @@ async fn start(
         let Some(startup) = newcomer.greet(worker).await? else {
             return Ok(None);
         };
+        if worker.proxy.life.phase() == Phase::Smart {
+            // cannot_connect_now, as PostgreSQL says it
+            return Err(End::Fatal(PgError::fatal("57P03", "the database system is shutting down")));
+        }
         if crowded {
             return Err(End::Fatal(
                 PgError::fatal("53300", "sorry, too many clients already")
@@ -231,6 +231,8 @@ impl Session {
                 worker.proxy.trusted.forget(&identity.user, &identity.database);
                 let name = scope.database.name.clone();
                 worker.router.borrow_mut().forget_scope(scope);
+                // Or it would count as being in use.
+                drop(database);
                 worker.forget_unused(&name);
                 Err(Box::new((client, error)))
             }

@@ -11,6 +11,7 @@ use super::links::no_primary;
 use super::{Client, cancel};
 use crate::auth::server::Credentials;
 use crate::cluster::Backend;
+use crate::life::Phase;
 use crate::net::{Inbox, Outbox, Stream};
 use crate::pool::{Identity, ServerConn};
 use crate::protocol::options::take_setting;
@@ -93,13 +94,14 @@ impl Replication {
 
     /// Passes bytes on until one side ends. If the proxy does, what the client
     /// is told, if anything can be said.
-    pub async fn run(mut self, client: &mut Client, mut stop: watch::Receiver<bool>) -> Result<(), PgError> {
+    pub async fn run(mut self, client: &mut Client, mut stop: watch::Receiver<Phase>) -> Result<(), PgError> {
         let stopped = tokio::select! {
             () = poll_fn(|cx| self.poll_pass(cx, client)) => false,
-            _ = stop.wait_for(|stop| *stop) => true,
+            _ = stop.wait_for(|phase| *phase >= Phase::Fast) => true,
         };
         self.cancel.remove(self.backend).await;
-        match stopped && self.frames.is_between() {
+        let may_speak = stopped && *stop.borrow() != Phase::Immediate;
+        match may_speak && self.frames.is_between() {
             true => Err(PgError::fatal("57P01", "terminating connection due to administrator command")),
             false => Ok(()),
         }

@@ -31,7 +31,7 @@ impl Newcomer {
                     self.send(b"N").await?;
                 }
                 Request::Cancel { pid, key } => {
-                    worker.proxy.cancels.cancel(pid, &key).await;
+                    worker.proxy.cancel(pid, key).await;
                     return Ok(None);
                 }
                 Request::Startup(startup) => {
