@@ -9,6 +9,8 @@ pub mod auth;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod handover;
+pub mod life;
 pub mod listen;
 pub mod logging;
 pub mod net;

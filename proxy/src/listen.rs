@@ -4,6 +4,8 @@ use crate::admin::endpoint::{self, Endpoint};
 use crate::auth::hba::Peer;
 use crate::cluster::monitor::{self, Monitor};
 use crate::config::Config;
+use crate::handover::{Address, Inherited, take::TakeoverError};
+use crate::life::{Acceptor, Phase, Seat};
 use crate::net::stream::Plain;
 use crate::proxy::Proxy;
 use crate::session::login;
@@ -32,7 +34,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const BACKLOG: i32 = 1024;
 
-/// Where clients connect. Unix sockets are removed when this is dropped.
+/// Where clients connect. Unix sockets are removed when this is dropped, unless
+/// they are somebody else's.
 pub struct Sockets {
     tcp: Vec<StdTcpListener>,
     unix: Vec<StdUnixListener>,
@@ -63,14 +66,24 @@ fn hint(error: &io::Error) -> &'static str {
 }
 
 impl Sockets {
-    pub fn open(config: &Config) -> Result<Self, ListenError> {
+    /// Those that are open already are taken as they are.
+    pub fn open(config: &Config, inherited: &mut Inherited) -> Result<Self, ListenError> {
         let mut sockets = Sockets { tcp: Vec::new(), unix: Vec::new(), paths: Vec::new() };
+        for (address, socket) in inherited.take_all() {
+            match address {
+                Address::Tcp(_) => sockets.tcp.push(socket.into()),
+                Address::Unix(_) => sockets.unix.push(socket.into()),
+            }
+        }
+        if !sockets.tcp.is_empty() || !sockets.unix.is_empty() {
+            return Ok(sockets);
+        }
         for host in &config.listen_addresses {
-            sockets.open_tcp(host, config.port)?;
+            sockets.open_tcp(host, config.port, inherited)?;
         }
         for directory in &config.unix_socket_directories {
             let path = directory.join(format!(".s.PGSQL.{}", config.port));
-            let opened = sockets.open_unix(&path, config.unix_socket_permissions);
+            let opened = sockets.open_unix(&path, config.unix_socket_permissions, inherited);
             opened.map_err(|source| ListenError::Unix { path, source })?;
         }
         if sockets.tcp.is_empty() && sockets.unix.is_empty() {
@@ -79,7 +92,7 @@ impl Sockets {
         Ok(sockets)
     }
 
-    fn open_tcp(&mut self, host: &str, port: u16) -> Result<(), ListenError> {
+    fn open_tcp(&mut self, host: &str, port: u16, inherited: &mut Inherited) -> Result<(), ListenError> {
         let error = |source| ListenError::Tcp { address: format!("{host}:{port}"), source };
         let addresses: Vec<SocketAddr> = match host {
             "*" => vec![SocketAddr::from(([0; 16], port)), SocketAddr::from(([0; 4], port))],
@@ -88,7 +101,8 @@ impl Sockets {
         let mut failure = None;
         let mut opened = false;
         for address in addresses {
-            match listen_tcp(address) {
+            let open = inherited.take(&Address::Tcp(address));
+            match open.map_or_else(|| listen_tcp(address), |socket| Ok(socket.into())) {
                 Ok(listener) => {
                     opened = true;
                     self.tcp.push(listener);
@@ -103,16 +117,26 @@ impl Sockets {
         }
     }
 
-    fn open_unix(&mut self, path: &Path, permissions: u32) -> io::Result<()> {
-        // One that nobody answers on was left behind by a crash.
-        if path.exists() && StdUnixStream::connect(path).is_err() {
-            fs::remove_file(path)?;
-        }
-        let listener = StdUnixListener::bind(path)?;
+    fn open_unix(&mut self, path: &Path, permissions: u32, inherited: &mut Inherited) -> io::Result<()> {
+        let listener = match inherited.take(&Address::Unix(path.to_owned())) {
+            Some(socket) => socket.into(),
+            None => listen_unix(path)?,
+        };
         self.paths.push(path.to_owned());
         fs::set_permissions(path, fs::Permissions::from_mode(permissions))?;
-        listener.set_nonblocking(true)?;
         self.unix.push(listener);
+        Ok(())
+    }
+
+    /// Lets others have them: see [`handover`](crate::handover).
+    fn offer(&self, proxy: &Proxy) -> io::Result<()> {
+        for listener in &self.tcp {
+            proxy.listeners.add(Address::Tcp(listener.local_addr()?), listener)?;
+        }
+        for listener in &self.unix {
+            let path = listener.local_addr()?.as_pathname().map(ToOwned::to_owned);
+            proxy.listeners.add(Address::Unix(path.unwrap_or_default()), listener)?;
+        }
         Ok(())
     }
 
@@ -123,13 +147,22 @@ impl Sockets {
         Ok((tcp.collect::<io::Result<_>>()?, unix.collect::<io::Result<_>>()?))
     }
 }
-
 impl Drop for Sockets {
     fn drop(&mut self) {
         for path in &self.paths {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+fn listen_unix(path: &Path) -> io::Result<StdUnixListener> {
+    // One that nobody answers on was left behind by a crash.
+    if path.exists() && StdUnixStream::connect(path).is_err() {
+        fs::remove_file(path)?;
+    }
+    let listener = StdUnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 fn listen_tcp(address: SocketAddr) -> io::Result<StdTcpListener> {
@@ -148,27 +181,71 @@ fn listen_tcp(address: SocketAddr) -> io::Result<StdTcpListener> {
 /// A proxy that serves clients on threads of its own.
 pub struct Running {
     pub proxy: Arc<Proxy>,
-    stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     /// The monitors' runtime.
     monitors: Option<Runtime>,
     _admin: Option<Endpoint>,
-    _sockets: Sockets,
+    sockets: Sockets,
+}
+
+/// Where the listening sockets come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// They are opened; or systemd has done so.
+    Anew,
+    /// From a running process, whose clients may stay for so long.
+    TakingOver { limit: Option<Duration> },
 }
 
 impl Running {
     /// Looks at all servers once, then opens for clients.
     pub fn start(proxy: Arc<Proxy>) -> Result<Self, StartError> {
-        let sockets = Sockets::open(&proxy.config())?;
-        let admin = Endpoint::start(&proxy)?;
+        let mut none = Inherited::default();
+        let sockets = Sockets::open(&proxy.config(), &mut none)?;
         let monitors = start_monitors(&proxy)?;
-        let (stop, stopped) = watch::channel(false);
-        let threads = (0..proxy.workers).map(|number| {
-            let (proxy, stopped, listeners) = (proxy.clone(), stopped.clone(), &sockets);
-            start_worker(number, proxy, listeners, stopped)
+        Self::serve(proxy, sockets, monitors, &mut none)
+    }
+
+    /// The same, with sockets of another process if there are some.
+    pub fn arrive(proxy: Arc<Proxy>, arrival: Arrival) -> Result<Self, StartError> {
+        let Arrival::TakingOver { limit } = arrival else {
+            let mut inherited = Inherited::from_systemd()?;
+            let sockets = Sockets::open(&proxy.config(), &mut inherited)?;
+            let monitors = start_monitors(&proxy)?;
+            return Self::serve(proxy, sockets, monitors, &mut inherited);
+        };
+        // The other one serves until everything is ready here.
+        let monitors = start_monitors(&proxy)?;
+        let inherited = Inherited::from_running(proxy.config().admin_socket().as_deref())?;
+        let mut inherited = inherited.unwrap_or_else(|| {
+            tracing::warn!("nobody to take over from: starting anew");
+            Inherited::default()
         });
+        let sockets = Sockets::open(&proxy.config(), &mut inherited)?;
+        let running = Self::serve(proxy, sockets, monitors, &mut inherited)?;
+        inherited.serving(&running.proxy, limit)?;
+        Ok(running)
+    }
+
+    fn serve(
+        proxy: Arc<Proxy>,
+        sockets: Sockets,
+        monitors: Runtime,
+        inherited: &mut Inherited,
+    ) -> Result<Self, StartError> {
+        sockets.offer(&proxy)?;
+        let admin = Endpoint::start(&proxy, inherited)?;
+        let threads = (0..proxy.workers).map(|number| start_worker(number, proxy.clone(), &sockets));
         let threads = threads.collect::<io::Result<Vec<_>>>()?;
-        Ok(Running { proxy, stop, threads, monitors: Some(monitors), _admin: admin, _sockets: sockets })
+        Ok(Running { proxy, threads, monitors: Some(monitors), _admin: admin, sockets })
+    }
+
+    /// The sockets are another process's now.
+    pub fn leave_sockets(&mut self) {
+        let Sockets { tcp, unix, paths } = &mut self.sockets;
+        paths.clear();
+        tcp.clear();
+        unix.clear();
     }
 
     /// Ends every session and waits until the threads have.
@@ -177,7 +254,11 @@ impl Running {
     }
 
     fn stop_threads(&mut self) {
-        self.stop.send_replace(true);
+        if self.proxy.life.phase() == Phase::HandedOver {
+            self.leave_sockets();
+        }
+        self.proxy.life.enter(Phase::Fast, None);
+        self.proxy.listeners.close();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a worker thread panicked");
@@ -203,6 +284,8 @@ impl Drop for Running {
 pub enum StartError {
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
     #[error(transparent)]
     Admin(#[from] endpoint::StartError),
     #[error("cannot start: {0}")]
@@ -237,63 +320,79 @@ fn start_monitors(proxy: &Arc<Proxy>) -> io::Result<Runtime> {
     Ok(runtime)
 }
 
-fn start_worker(
-    number: usize,
-    proxy: Arc<Proxy>,
-    sockets: &Sockets,
-    stopped: watch::Receiver<bool>,
-) -> io::Result<JoinHandle<()>> {
+fn start_worker(number: usize, proxy: Arc<Proxy>, sockets: &Sockets) -> io::Result<JoinHandle<()>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let (tcp, unix) = {
         let _context = runtime.enter();
         sockets.share()?
     };
+    let accepting = Acceptor::new(&proxy);
     thread::Builder::new().name(format!("waypool-{number}")).spawn(move || {
         let local = LocalSet::new();
+        let mut phase = proxy.life.watch();
         let worker = Worker::new(proxy);
-        for listener in tcp {
-            local.spawn_local(accept_tcp(worker.clone(), listener, stopped.clone()));
-        }
-        for listener in unix {
-            local.spawn_local(accept_unix(worker.clone(), listener, stopped.clone()));
-        }
-        drop(worker);
+        local.spawn_local(accept(worker, tcp, unix, phase.clone(), accepting));
         runtime.block_on(async {
-            let mut stop = stopped.clone();
-            local.run_until(async { stop.wait_for(|stop| *stop).await.map(|_| ()) }).await.ok();
-            drop((stop, stopped));
-            // Sessions say goodbye; those which take too long are cut off.
-            let _ = tokio::time::timeout(GRACE, local).await;
+            local
+                .run_until(async { phase.wait_for(|phase| *phase >= Phase::Fast).await.map(|_| ()) })
+                .await
+                .ok();
+            let at_once = *phase.borrow() == Phase::Immediate;
+            drop(phase);
+            if !at_once {
+                // Sessions say goodbye; those which take too long are cut off.
+                let _ = tokio::time::timeout(GRACE, local).await;
+            }
         });
     })
 }
 
-async fn accept_tcp(worker: Rc<Worker>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+/// Accepts until the sockets are another process's, or the proxy ends.
+async fn accept(
+    worker: Rc<Worker>,
+    tcp: Vec<TcpListener>,
+    unix: Vec<UnixListener>,
+    phase: watch::Receiver<Phase>,
+    accepting: Acceptor,
+) {
+    let tcp = tcp
+        .into_iter()
+        .map(|listener| tokio::task::spawn_local(accept_tcp(worker.clone(), listener, phase.clone())));
+    let unix = unix
+        .into_iter()
+        .map(|listener| tokio::task::spawn_local(accept_unix(worker.clone(), listener, phase.clone())));
+    for ended in tcp.chain(unix).collect::<Vec<_>>() {
+        let _ = ended.await;
+    }
+    drop(accepting);
+}
+
+async fn accept_tcp(worker: Rc<Worker>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = phase.wait_for(|phase| *phase >= Phase::HandedOver) => return,
         };
         match accepted {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
                 let _ = socket2::SockRef::from(&stream).set_keepalive(true);
                 let local = stream.local_addr().ok().map(|address| address.ip());
-                serve(&worker, Plain::Tcp(stream), login::tcp_peer(peer.ip(), local), &stop);
+                serve(&worker, Plain::Tcp(stream), login::tcp_peer(peer.ip(), local), &phase);
             }
             Err(error) => accept_failed(&error).await,
         }
     }
 }
 
-async fn accept_unix(worker: Rc<Worker>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
+async fn accept_unix(worker: Rc<Worker>, listener: UnixListener, mut phase: watch::Receiver<Phase>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = phase.wait_for(|phase| *phase >= Phase::HandedOver) => return,
         };
         match accepted {
-            Ok((stream, _)) => serve(&worker, Plain::Unix(stream), login::unix_peer(), &stop),
+            Ok((stream, _)) => serve(&worker, Plain::Unix(stream), login::unix_peer(), &phase),
             Err(error) => accept_failed(&error).await,
         }
     }
@@ -304,11 +403,11 @@ async fn accept_failed(error: &io::Error) {
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-fn serve(worker: &Rc<Worker>, socket: Plain, peer: Peer, stop: &watch::Receiver<bool>) {
-    let clients = worker.proxy.clients.load(std::sync::atomic::Ordering::Relaxed);
-    if clients > worker.proxy.config().max_client_conn + HEARD_OUT {
+fn serve(worker: &Rc<Worker>, socket: Plain, peer: Peer, phase: &watch::Receiver<Phase>) {
+    let seat = Seat::take(&worker.proxy);
+    if seat.number > worker.proxy.config().max_client_conn + HEARD_OUT {
         tracing::warn!("connection closed unheard: far more than max_client_conn clients");
         return;
     }
-    tokio::task::spawn_local(login::serve(worker.clone(), socket, peer, stop.clone()));
+    tokio::task::spawn_local(login::serve(worker.clone(), socket, peer, seat, phase.clone()));
 }

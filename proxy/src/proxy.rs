@@ -5,19 +5,27 @@ use crate::auth::server::Credentials;
 use crate::auth::{Secret, Users};
 use crate::cluster::{Backend, Cluster, Timing};
 use crate::config::{self, Config, ConfigErrors, Plugins, RelcacheQueryTarget, SslMode};
+use crate::handover::{Listeners, Predecessors};
+use crate::life::{Life, Mode, Phase};
 use crate::plugin::{By, Observers, Options, Origin, PluginError, PluginHost, PluginSource};
 use crate::pool::{Limits, Pool, SharedStatements, Target};
 use crate::routing::facts::{Facts, Lookup};
 use crate::session::cancel;
 use crate::session::greeting::Greetings;
+use crate::session::login::auth_query::AuthQuery;
+use crate::session::login::places::Places;
 use crate::session::positions::UserCommits;
 use crate::session::server_rules::Trusted;
 use crate::tls;
 use arc_swap::{ArcSwap, Guard};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Of a server connection that nobody uses, when the proxy is about to end.
+const KEPT_AT_THE_END: Duration = Duration::from_secs(5);
 
 /// The built-in plugins, compiled when Waypool was built.
 pub(crate) mod embedded {
@@ -44,8 +52,17 @@ pub struct Proxy {
     pub workers: usize,
     /// With `enable_pool_hba = false`: whom the servers trust.
     pub trusted: Trusted,
+    /// Secrets that a server knows.
+    pub auth_query: AuthQuery,
     /// Client connections, in whatever state.
     pub clients: AtomicUsize,
+    /// Those that have logged in.
+    pub places: Arc<Places>,
+    pub life: Life,
+    /// What another process would take over.
+    pub listeners: Listeners,
+    /// Whom this one has taken over from.
+    pub predecessors: Arc<Predecessors>,
     lookup: Arc<Lookup>,
     facts: Mutex<HashMap<Arc<str>, Arc<Facts>>>,
     /// By user: what its sessions have committed.
@@ -89,7 +106,10 @@ impl Access {
             })
         })?;
         let mut users = Users::default();
-        let table = config.users.iter().map(|(user, secret)| (user.as_str(), secret.expose()));
+        let table = config
+            .users
+            .iter()
+            .filter_map(|(name, user)| Some((name.as_str(), user.password.as_ref()?.expose())));
         users.add_table(&format!("{} [users]", config.source.display()), table)?;
         if let Some(file) = &config.auth_file {
             users.add_file(file)?;
@@ -105,6 +125,7 @@ impl Access {
 impl Proxy {
     /// Makes everything but the sockets. Blocks while plugins are compiled.
     pub fn new(config: Config) -> Result<Arc<Self>, SetupError> {
+        let config = Arc::new(config);
         let access = Access::new(&config)?;
         let workers = config.worker_threads.unwrap_or_else(default_workers);
         let cluster = Arc::new(Cluster::new(&config));
@@ -122,7 +143,7 @@ impl Proxy {
             expire: config.relcache_expire,
         });
         Ok(Arc::new(Proxy {
-            config: ArcSwap::from_pointee(config),
+            config: ArcSwap::new(config),
             access: ArcSwap::from_pointee(access),
             cluster,
             pools,
@@ -134,7 +155,12 @@ impl Proxy {
             greetings: Greetings::default(),
             workers,
             trusted: Trusted::default(),
+            auth_query: AuthQuery::default(),
             clients: AtomicUsize::new(0),
+            places: Arc::default(),
+            life: Life::default(),
+            listeners: Listeners::default(),
+            predecessors: Arc::default(),
             lookup,
             facts: Mutex::default(),
             commits: Mutex::default(),
@@ -161,6 +187,7 @@ impl Proxy {
     /// Takes a new configuration over, as far as that is possible without a
     /// restart. Plugins whose entry or file changed are swapped.
     pub fn reload(&self, config: Config, by: &By) -> Result<(), SetupError> {
+        let config = Arc::new(config);
         let access = Access::new(&config)?;
         self.plugins.reload(sources(&config), by)?;
         for ((backend, pool), new) in self.cluster.backends.iter().zip(&self.pools).zip(&config.backends) {
@@ -170,8 +197,58 @@ impl Proxy {
         self.cluster.set_timing(Timing::of(&config));
         self.access.store(Arc::new(access));
         self.greetings.forget();
-        self.config.store(Arc::new(config));
+        self.config.store(config);
+        self.auth_query.forget();
         Ok(())
+    }
+
+    /// Ends the proxy. Returns at once; whoever runs it sees to the rest.
+    pub fn shutdown(&self, mode: Mode) {
+        self.shutdown_within(mode, None);
+    }
+
+    /// The same; for `smart`, clients are waited for no longer than `limit`.
+    pub fn shutdown_within(&self, mode: Mode, limit: Option<Duration>) {
+        tracing::info!(%mode, clients = self.clients.load(Ordering::Relaxed), "shutting down");
+        self.life.enter(mode.into(), limit);
+        self.wind_down();
+    }
+
+    /// Another process serves the newcomers from now on; this one its clients,
+    /// until they leave or `limit` is over.
+    pub fn hand_over(&self, limit: Option<Duration>) {
+        let clients = self.clients.load(Ordering::Relaxed);
+        tracing::info!(clients, "another process has taken over: waiting for the clients to leave");
+        self.life.enter(Phase::HandedOver, limit);
+        self.listeners.close();
+        self.wind_down();
+    }
+
+    /// Carries a cancel request out, also for a client that an older process serves.
+    pub async fn cancel(&self, pid: u32, key: Vec<u8>) {
+        if self.cancels.cancel(pid, &key).await {
+            return;
+        }
+        let predecessors = self.predecessors.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let asks = !predecessors.is_empty();
+            predecessors.cancel(pid, &key);
+            asks
+        });
+        if !asked.await.unwrap_or(false) {
+            tracing::warn!(pid, "cancel request with a wrong key, or for a client that is gone");
+        }
+    }
+
+    /// What fewer and fewer clients need is not kept for them.
+    fn wind_down(&self) {
+        let config = self.config();
+        for (pool, backend) in self.pools.iter().zip(&config.backends) {
+            let limits = limits(&config, backend);
+            let life_time = limits.life_time.map_or(KEPT_AT_THE_END, |time| time.min(KEPT_AT_THE_END));
+            pool.set_limits(Limits { life_time: Some(life_time), ..limits });
+            pool.close_idle();
+        }
     }
 
     /// What is known of a database's catalog; shared by all workers.
@@ -197,6 +274,7 @@ impl Proxy {
         for pool in &self.pools {
             pool.close_idle();
         }
+        self.auth_query.disconnect();
         for facts in self.facts.lock().unwrap_or_else(PoisonError::into_inner).values() {
             facts.disconnect();
         }
@@ -214,7 +292,7 @@ fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4))
 }
 
-fn pool(config: &Config, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError> {
+fn pool(config: &Arc<Config>, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError> {
     let roots = match &backend.config.sslrootcert {
         Some(file) => tls::RootCertificates::File(file.clone()),
         None => tls::RootCertificates::System,
@@ -230,9 +308,9 @@ fn pool(config: &Config, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError
     Ok(Pool::new(target, limits(config, &backend.config)))
 }
 
-fn limits(config: &Config, backend: &config::Backend) -> Limits {
+fn limits(config: &Arc<Config>, backend: &config::Backend) -> Limits {
     Limits {
-        per_group: config.default_pool_size,
+        config: config.clone(),
         in_all: backend.max_connections.unwrap_or(usize::MAX),
         queue_timeout: config.query_wait_timeout,
         connect_timeout: config.connect_timeout,

@@ -22,7 +22,6 @@ pub struct Proxy {
     port: Port,
     configuration: Mutex<Builder>,
     child: Mutex<Child>,
-    pid: u32,
     /// Holds the configuration, the log and the Unix socket.
     folder: TempDir,
 }
@@ -38,14 +37,10 @@ impl Proxy {
         let folder =
             tempfile::Builder::new().prefix("waypool-test-").tempdir_in("/tmp").expect("a temporary folder");
         let port = Port::reserve().unwrap_or_else(|error| panic!("{error}"));
-        let child = spawn(&builder, port.number(), folder.path());
-        let proxy = Proxy {
-            port,
-            configuration: Mutex::new(builder),
-            pid: child.id(),
-            child: Mutex::new(child),
-            folder,
-        };
+        File::create(folder.path().join("log")).expect("the log can be created");
+        write_configuration(&builder, port.number(), folder.path());
+        let child = spawn(&builder, folder.path(), &[]);
+        let proxy = Proxy { port, configuration: Mutex::new(builder), child: Mutex::new(child), folder };
         wait_until("waypool accepts connections, or ends", || {
             proxy.log().contains(READY) || !proxy.is_running()
         });
@@ -64,7 +59,7 @@ impl Proxy {
     }
 
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.child().id()
     }
 
     /// A libpq connection string for the superuser, in the database `postgres`.
@@ -128,7 +123,7 @@ impl Proxy {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid).expect("a process id");
+        let pid = i32::try_from(self.pid()).expect("a process id");
         kill(Pid::from_raw(pid), signal).expect("waypool takes signals");
     }
 
@@ -138,6 +133,34 @@ impl Proxy {
         self.signal(Signal::SIGTERM);
         let status = self.wait_for_end();
         assert!(status.success(), "waypool ended with {status}; its log:\n{}", self.log());
+    }
+
+    /// Has another process take over from the one that runs; this is the new
+    /// one from now on, and what is returned the old one.
+    #[track_caller]
+    pub fn take_over(&self, options: &[&str]) -> Former {
+        let ready = || self.log().matches(READY).count();
+        let before = ready();
+        let options: Vec<&str> = ["--takeover"].iter().chain(options).copied().collect();
+        let new = spawn(&lock(&self.configuration), self.folder(), &options);
+        let former = std::mem::replace(&mut *self.child(), new);
+        wait_until("the new process serves, or ends", || ready() > before || !self.is_running());
+        assert!(self.is_running(), "the takeover failed; the log:\n{}", self.log());
+        Former(Mutex::new(former))
+    }
+
+    /// What a process says that is to take over and cannot.
+    #[track_caller]
+    pub fn take_over_in_vain(&self) -> String {
+        let before = self.log().len();
+        let mut new = spawn(&lock(&self.configuration), self.folder(), &["--takeover"]);
+        let mut ended = None;
+        wait_until("the new process has given up", || {
+            ended = new.try_wait().ok().flatten();
+            ended.is_some()
+        });
+        assert!(!ended.expect("the condition held").success());
+        self.log().get(before..).unwrap_or_default().to_owned()
     }
 
     #[track_caller]
@@ -167,19 +190,45 @@ impl Drop for Proxy {
     }
 }
 
+/// A process that another one has taken over from; killed when dropped.
+#[derive(Debug)]
+pub struct Former(Mutex<Child>);
+
+impl Former {
+    pub fn is_running(&self) -> bool {
+        matches!(lock(&self.0).try_wait(), Ok(None))
+    }
+
+    /// Waits until it has ended by itself, and well.
+    #[track_caller]
+    pub fn wait_for_end(&self) {
+        wait_until("the old process has ended", || !self.is_running());
+        let status = lock(&self.0).wait().expect("it has ended");
+        assert!(status.success(), "the old process ended with {status}");
+    }
+}
+
+impl Drop for Former {
+    fn drop(&mut self) {
+        let child = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
 fn write_configuration(builder: &Builder, port: u16, folder: &Path) {
     let text = builder.text(port, folder);
     fs::write(folder.join("waypool.toml"), text).expect("the configuration can be written");
 }
 
-fn spawn(builder: &Builder, port: u16, folder: &Path) -> Child {
-    write_configuration(builder, port, folder);
-    let log = File::create(folder.join("log")).expect("the log can be created");
+fn spawn(builder: &Builder, folder: &Path, options: &[&str]) -> Child {
+    let log = File::options().append(true).open(folder.join("log")).expect("there is a log");
     let program = waypool();
     Command::new(&program)
         .arg("run")
         .arg("-c")
         .arg(folder.join("waypool.toml"))
+        .args(options)
         .env_remove("RUST_LOG")
         .env("XDG_CACHE_HOME", concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tmp"))
         .envs(builder.environment_variables().iter().cloned())

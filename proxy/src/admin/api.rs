@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::life::Mode;
+
 /// Answer of `GET /v1/plugins`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct List {
@@ -145,6 +147,23 @@ pub struct Order {
 pub struct Done {
     /// The number of the generation that it made.
     pub generation: u64,
+}
+
+/// Body of `POST /v1/shutdown`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shutdown {
+    pub mode: Mode,
+    /// `smart`: clients are waited for no longer than so many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+}
+
+/// Answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopping {
+    /// The process that ends.
+    pub pid: u32,
 }
 
 /// Every answer that is no success.

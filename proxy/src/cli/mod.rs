@@ -7,6 +7,7 @@ mod explain;
 mod import;
 mod plugin;
 mod run;
+mod stop;
 mod watch;
 
 use clap::{Parser, Subcommand};
@@ -23,8 +24,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve clients until SIGINT or SIGTERM; SIGHUP reloads the configuration
-    Run(ConfigFile),
+    /// Serve clients until SIGINT, SIGTERM or SIGQUIT; SIGHUP reloads the configuration
+    Run(run::Options),
+    /// End a running proxy: when its clients have left, at once, or in between
+    Stop(stop::Options),
     /// Say everything that is wrong with a configuration, without starting
     Check(ConfigFile),
     /// Say where a statement would go, and why
@@ -50,7 +53,8 @@ struct ConfigFile {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(file) => run::run(&file.config),
+        Command::Run(options) => run::run(&options),
+        Command::Stop(options) => stop::stop(&options),
         Command::Check(file) => check::check(&file.config),
         Command::Explain(options) => explain::explain(&options),
         Command::Import(options) => import::import(&options),

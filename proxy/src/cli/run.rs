@@ -1,19 +1,41 @@
 //! `waypool run`: the proxy in the foreground.
 
+use super::ConfigFile;
 use super::watch::{self, Watch};
 use crate::admin::endpoint::be_nice;
 use crate::config::Config;
-use crate::listen::Running;
+use crate::handover::systemd;
+use crate::life::{Mode, Phase};
+use crate::listen::{Arrival, Running};
 use crate::logging::{self, Logging};
 use crate::plugin::By;
 use crate::proxy::Proxy;
 use anyhow::{Context, anyhow};
 use std::io;
 use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
-pub fn run(path: &Path) -> anyhow::Result<()> {
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Take the sockets over from the running proxy, which keeps the clients it has until they leave
+    #[arg(long)]
+    takeover: bool,
+    /// With --takeover: how long they may stay, as "10min"; without it, as long as they like
+    #[arg(long, value_name = "DURATION", requires = "takeover", value_parser = duration)]
+    takeover_timeout: Option<Duration>,
+}
+
+fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
+}
+
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let path = options.file.config.as_path();
     let config = Config::load(path).map_err(|errors| anyhow!("the configuration has mistakes\n{errors}"))?;
     let logging = logging::start(config.log_min_messages, config.log_format)?;
     // Before the files are loaded: what changes from here on is seen.
@@ -22,11 +44,23 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
     // Before anybody is told that we are there, and might send some.
     let mut signals = runtime.block_on(async { Signals::new() }).context("signals")?;
     let proxy = Proxy::new(config)?;
-    let running = Running::start(proxy)?;
+    let arrival = match options.takeover {
+        true => Arrival::TakingOver { limit: options.takeover_timeout },
+        false => Arrival::Anew,
+    };
+    let mut running = Running::arrive(proxy, arrival)?;
     announce(&running.proxy.config());
+    systemd::ready();
     // From here on this thread compiles plugins at most.
     be_nice();
-    runtime.block_on(signals.wait(path, &running.proxy, &logging, &mut watch));
+    runtime.block_on(signals.wait(path, &mut running, &logging, &mut watch));
+    let proxy = running.proxy.clone();
+    match proxy.life.phase() {
+        Phase::Immediate => proxy.predecessors.stop(Mode::Immediate),
+        Phase::Fast => proxy.predecessors.stop(Mode::Fast),
+        // They are waited for by nobody.
+        _ => {}
+    }
     tracing::info!("stopping");
     running.stop();
     Ok(())
@@ -49,6 +83,7 @@ struct Signals {
     hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
+    quit: Signal,
 }
 
 impl Signals {
@@ -57,19 +92,29 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
         })
     }
 
-    /// Returns when the proxy is to end.
-    async fn wait(&mut self, path: &Path, proxy: &Proxy, logging: &Logging, watch: &mut Watch) {
+    /// Returns when the proxy is to end, and those it waits for have gone.
+    async fn wait(&mut self, path: &Path, running: &mut Running, logging: &Logging, watch: &mut Watch) {
+        let proxy = running.proxy.clone();
         let mut look = tokio::time::interval(watch::PERIOD);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut phase = proxy.life.watch();
+        let mut over = pin!(proxy.life.over(&proxy.clients));
         loop {
             tokio::select! {
-                _ = self.interrupt.recv() => return,
-                _ = self.terminate.recv() => return,
-                _ = self.hangup.recv() => reload(path, proxy, logging),
-                _ = look.tick() => watch.look(proxy),
+                () = &mut over => return,
+                _ = self.interrupt.recv() => proxy.shutdown(Mode::Fast),
+                _ = self.terminate.recv() => proxy.shutdown(Mode::Fast),
+                _ = self.quit.recv() => proxy.shutdown(Mode::Immediate),
+                _ = self.hangup.recv() => reload(path, &proxy, logging),
+                _ = look.tick() => watch.look(&proxy),
+                Ok(()) = phase.changed() => match *phase.borrow_and_update() {
+                    Phase::HandedOver => running.leave_sockets(),
+                    _ => systemd::stopping(),
+                },
             }
         }
     }
@@ -77,6 +122,15 @@ impl Signals {
 
 /// A configuration with mistakes changes nothing.
 fn reload(path: &Path, proxy: &Proxy, logging: &Logging) {
+    if proxy.life.phase() != Phase::Serving {
+        return tracing::warn!("reload refused: this process is about to end");
+    }
+    systemd::reloading();
+    take_over(path, proxy, logging);
+    systemd::ready();
+}
+
+fn take_over(path: &Path, proxy: &Proxy, logging: &Logging) {
     let config = match Config::load(path) {
         Ok(config) => config,
         Err(errors) => return tracing::error!("reload refused, the configuration has mistakes:\n{errors}"),

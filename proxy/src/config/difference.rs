@@ -35,14 +35,17 @@ pub(super) fn between(old: &Config, new: &Config) -> Difference {
             sr_check_user sr_check_password sr_check_database
             relcache_size relcache_expire statement_cache_size admin,
         reload:
-            max_client_conn pinning max_prepared_statements default_pool_size query_wait_timeout
+            max_client_conn pinning max_prepared_statements default_pool_size
+            max_db_connections
+            max_user_connections max_db_client_connections
+            max_user_client_connections databases query_wait_timeout
             reset_query_list connection_cache connection_life_time
             authentication_timeout connect_timeout client_idle_limit
             sr_check_period health_check_period delay_threshold
             delay_threshold_by_time log_standby_delay
             replication_delay_source_cmd replication_delay_source_timeout
             relcache_query_target enable_pool_hba
-            hba auth_file users log_min_messages log_format
+            hba auth_file auth_user auth_query auth_dbname auth_query_expire users log_min_messages log_format
             notice_per_node_statement log_per_node_statement,
         elsewhere: source backends ssl plugins
     );

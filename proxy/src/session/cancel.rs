@@ -60,13 +60,12 @@ impl Registry {
         Handle { registry: self.clone(), pid, client }
     }
 
-    /// Carries a cancel request out. Says nothing, whatever happens, as
-    /// PostgreSQL does.
-    pub async fn cancel(&self, pid: u32, key: &[u8]) {
+    /// Carries a cancel request out; whether the key is one of a client. The
+    /// client is told nothing, whatever happens, as PostgreSQL does.
+    pub async fn cancel(&self, pid: u32, key: &[u8]) -> bool {
         let client = self.clients.lock().unwrap_or_else(PoisonError::into_inner).get(&pid).cloned();
         let Some(client) = client.filter(|client| client.key.ct_eq(key).into()) else {
-            tracing::warn!(pid, "cancel request with a wrong key, or for a client that is gone");
-            return;
+            return false;
         };
         let links = client.links.lock().await;
         let running = client.running();
@@ -75,6 +74,7 @@ impl Registry {
                 tracing::warn!(backend = link.backend, "cancel request failed: {error}");
             }
         }
+        true
     }
 }
 

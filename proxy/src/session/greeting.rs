@@ -3,6 +3,7 @@
 //! own.
 
 use crate::pool::{Applied, Identity, Parameters};
+use crate::protocol::options::options_settings;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,18 +47,60 @@ fn key(identity: &Identity, settings: &Applied) -> Key {
     (identity.user.clone(), identity.database.clone(), settings.clone())
 }
 
-/// What a startup packet sets, as statements that set the same. A server takes
-/// a parameter of the packet as `set_config` does, not as SET.
-pub fn settings_of(parameters: &[(String, String)]) -> Applied {
-    let statement = |(name, value): &(String, String)| {
-        let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
-        // Whatever standard_conforming_strings is: no backslash is taken for more.
-        let escaped = |text: &str| match text.contains('\\') {
-            true => format!("E{}", literal(&text.replace('\\', "\\\\"))),
-            false => literal(text),
-        };
-        let text = format!("SELECT pg_catalog.set_config({}, {}, false)", escaped(name), escaped(value));
-        (name.to_ascii_lowercase(), text.into_bytes().into_boxed_slice())
-    };
-    Arc::new(parameters.iter().map(statement).collect())
+/// Parameters that can be set by the startup packet alone.
+const AT_START_ONLY: [&str; 6] = [
+    "ignore_system_indexes",
+    "jit_debugging_support",
+    "jit_profiling_support",
+    "log_connections",
+    "log_disconnections",
+    "post_auth_delay",
+];
+
+/// What a startup packet asks for, in two parts: parameters that a server must
+/// be given when it is connected to, which only clients that ask for the same
+/// can share; and what is set for each client when it gets the connection.
+pub fn split(parameters: Vec<(String, String)>) -> (Vec<(String, String)>, Applied) {
+    let (mut fixed, mut settings) = (Vec::new(), Vec::new());
+    // As a server does: first the options, then the parameters.
+    let (options, others): (Vec<_>, Vec<_>) = parameters.into_iter().partition(|(name, _)| name == "options");
+    for (name, value) in options {
+        match options_settings(&value) {
+            Some(pairs) if pairs.iter().all(|(name, _)| !at_start_only(name)) => settings.extend(pairs),
+            _ => fixed.push((name, value)),
+        }
+    }
+    for (name, value) in others {
+        match at_start_only(&name) {
+            true => fixed.push((name, value)),
+            false => settings.push((name, value)),
+        }
+    }
+    (fixed, settings_of(&settings))
+}
+
+fn at_start_only(name: &str) -> bool {
+    AT_START_ONLY.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// The statements that set the same: a server takes a parameter of the startup
+/// packet as `set_config` does, not as SET.
+fn settings_of(parameters: &[(String, String)]) -> Applied {
+    let mut settings: Vec<(String, Box<[u8]>)> = Vec::new();
+    for (name, value) in parameters {
+        let text = format!("SELECT pg_catalog.set_config({}, {}, false)", literal(name), literal(value));
+        let name = name.to_ascii_lowercase();
+        settings.retain(|(known, _)| *known != name);
+        settings.push((name, text.into_bytes().into()));
+    }
+    Arc::new(settings)
+}
+
+/// The same whatever standard_conforming_strings is.
+fn literal(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    match text.contains('\\') {
+        true => format!("E'{}'", doubled.replace('\\', "\\\\")),
+        false => format!("'{doubled}'"),
+    }
 }

@@ -1,4 +1,4 @@
-//! Orders about plugins: HTTP and JSON, on a Unix socket and, if the
+//! Orders about plugins, and about the end of the proxy: HTTP and JSON, on a Unix socket and, if the
 //! configuration says so, over TLS.
 //!
 //! All of it runs on a thread of its own, and what takes long (compiling a
@@ -7,12 +7,14 @@
 //! - `sockets`: opened, accepted from, TLS.
 //! - `caller`: who asks, and whether they may.
 //! - `routes`: the addresses and what is done there.
+//! - `lifetime`: the end, and a successor.
 //! - `push`: files that are sent here.
 //! - `describe`: what the host knows, as JSON.
 //! - `refusal`: errors as answers.
 
 mod caller;
 mod describe;
+mod lifetime;
 mod push;
 mod refusal;
 mod routes;
@@ -28,6 +30,7 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use self::sockets::Sockets;
+use crate::handover::Inherited;
 use crate::proxy::Proxy;
 
 pub use self::sockets::{OpenError, check};
@@ -52,10 +55,11 @@ pub enum StartError {
 
 impl Endpoint {
     /// `None`: the configuration wants none.
-    pub fn start(proxy: &Arc<Proxy>) -> Result<Option<Self>, StartError> {
-        let Some(sockets) = Sockets::open(&proxy.config())? else {
+    pub fn start(proxy: &Arc<Proxy>, inherited: &mut Inherited) -> Result<Option<Self>, StartError> {
+        let Some(sockets) = Sockets::open(&proxy.config(), inherited)? else {
             return Ok(None);
         };
+        sockets.offer(&proxy.listeners)?;
         let runtime = Builder::new_current_thread().enable_all().on_thread_start(be_nice).build()?;
         let (stop, stopped) = watch::channel(false);
         let proxy = Arc::clone(proxy);

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::caller::{self, Caller};
 use super::refusal::Refusal;
-use super::{describe, push};
+use super::{describe, lifetime, push};
 use crate::admin::api::{Change, Done, List, Order, Plugin, Pushed, SIGNATURE_HEADER};
 use crate::plugin::{By, PluginError, PluginHost};
 use crate::proxy::{self, Proxy};
@@ -24,8 +24,8 @@ const LARGEST_PLUGIN: usize = 256 << 20;
 type Answer<T> = Result<Json<T>, Refusal>;
 
 #[derive(Clone)]
-struct Desk {
-    proxy: Arc<Proxy>,
+pub(super) struct Desk {
+    pub proxy: Arc<Proxy>,
     /// One order at a time, so that what was checked is what is done.
     orders: Arc<Mutex<()>>,
 }
@@ -42,6 +42,8 @@ pub(super) fn router(proxy: Arc<Proxy>) -> Router {
         .route("/v1/plugins/{name}/disable", post(disable))
         .route("/v1/plugins/{name}/enable", post(enable))
         .route("/v1/history", get(history))
+        .route("/v1/shutdown", post(lifetime::shutdown))
+        .route("/v1/takeover", post(lifetime::takeover))
         .fallback(no_such_address)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_PLUGIN))

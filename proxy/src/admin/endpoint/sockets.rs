@@ -16,11 +16,14 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::caller::Caller;
 use super::routes;
 use crate::config::{AdminListen, Config};
+use crate::handover::{Address, Inherited, Listeners};
+use crate::life::Phase;
 use crate::proxy::Proxy;
 use crate::tls::{Acceptor, TlsError};
 
@@ -37,7 +40,7 @@ pub(super) struct Sockets {
     tcp: Vec<StdTcpListener>,
 }
 
-/// Its file is removed when this is dropped.
+/// Its file is removed when this is dropped; without one, nothing is.
 struct UnixSocket {
     listener: StdUnixListener,
     path: PathBuf,
@@ -65,47 +68,79 @@ pub enum OpenError {
 
 impl Sockets {
     /// `None`: the configuration wants none.
-    pub fn open(config: &Config) -> Result<Option<Self>, OpenError> {
+    pub fn open(config: &Config, inherited: &mut Inherited) -> Result<Option<Self>, OpenError> {
         check(config)?;
         let unix = match config.admin_socket() {
-            Some(path) => Some(UnixSocket::open(path)?),
+            Some(path) => Some(UnixSocket::open(path, inherited)?),
             None => None,
         };
         let tcp = match &config.admin.listen {
-            Some(listen) => open_tcp(listen)?,
+            Some(listen) => open_tcp(listen, inherited)?,
             None => Vec::new(),
         };
         Ok((unix.is_some() || !tcp.is_empty()).then_some(Sockets { unix, tcp }))
     }
 
-    /// Until `stopped`.
-    pub async fn serve(self, proxy: Arc<Proxy>, mut stopped: watch::Receiver<bool>) {
+    /// Lets others have them: see [`handover`](crate::handover).
+    pub fn offer(&self, listeners: &Listeners) -> io::Result<()> {
+        if let Some(UnixSocket { listener, path }) = &self.unix {
+            listeners.add(Address::Unix(path.clone()), listener)?;
+        }
+        for listener in &self.tcp {
+            listeners.add(Address::Tcp(listener.local_addr()?), listener)?;
+        }
+        Ok(())
+    }
+
+    /// Until `stopped`, or until another process takes the orders.
+    pub async fn serve(mut self, proxy: Arc<Proxy>, mut stopped: watch::Receiver<bool>) {
+        let mut phase = proxy.life.watch();
+        let loops = self.accept(&proxy);
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => return,
+            _ = phase.wait_for(|phase| *phase == Phase::HandedOver) => {}
+        }
+        loops.iter().for_each(JoinHandle::abort);
+        if let Some(socket) = &mut self.unix {
+            // It is the other's now.
+            socket.path.clear();
+        }
+        self.tcp.clear();
+        // The other one has more to say.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    }
+
+    fn accept(&self, proxy: &Arc<Proxy>) -> Vec<JoinHandle<()>> {
         let encrypted = proxy.config().ssl.is_some();
-        let router = routes::router(Arc::clone(&proxy));
+        let router = routes::router(Arc::clone(proxy));
+        let mut loops = Vec::new();
         if let Some(socket) = &self.unix {
             let listener = socket.listener.try_clone().and_then(UnixListener::from_std);
             match listener {
-                Ok(listener) => drop(tokio::spawn(accept_unix(listener, router.clone()))),
+                Ok(listener) => loops.push(tokio::spawn(accept_unix(listener, router.clone()))),
                 Err(error) => tracing::error!("the admin socket takes no orders: {error}"),
             }
         }
-        for listener in self.tcp {
-            match TcpListener::from_std(listener) {
+        for listener in &self.tcp {
+            match listener.try_clone().and_then(TcpListener::from_std) {
                 Ok(listener) => {
-                    let proxy = encrypted.then(|| Arc::clone(&proxy));
-                    drop(tokio::spawn(accept_tcp(listener, router.clone(), proxy)));
+                    let proxy = encrypted.then(|| Arc::clone(proxy));
+                    loops.push(tokio::spawn(accept_tcp(listener, router.clone(), proxy)));
                 }
                 Err(error) => tracing::error!("the admin address takes no orders: {error}"),
             }
         }
-        let _ = stopped.wait_for(|stop| *stop).await;
+        loops
     }
 }
 
 // === impl UnixSocket ===
 
 impl UnixSocket {
-    fn open(path: PathBuf) -> Result<Self, OpenError> {
+    fn open(path: PathBuf, inherited: &mut Inherited) -> Result<Self, OpenError> {
+        if let Some(socket) = inherited.take(&Address::Unix(path.clone())) {
+            return Ok(UnixSocket { listener: socket.into(), path });
+        }
         match bind(&path) {
             Ok(listener) => Ok(UnixSocket { listener, path }),
             Err(source) => Err(OpenError::Unix { path, source }),
@@ -144,8 +179,11 @@ pub fn check(config: &Config) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn open_tcp(listen: &AdminListen) -> Result<Vec<StdTcpListener>, OpenError> {
-    let bind = |address: SocketAddr| {
+fn open_tcp(listen: &AdminListen, inherited: &mut Inherited) -> Result<Vec<StdTcpListener>, OpenError> {
+    let mut bind = |address: SocketAddr| {
+        if let Some(socket) = inherited.take(&Address::Tcp(address)) {
+            return Ok(socket.into());
+        }
         let listener = StdTcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         Ok(listener)
@@ -249,7 +287,8 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     if let Err(error) = connection.await {
         tracing::debug!("a connection for orders broke: {error}");
     }

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::Config;
+use crate::handover::Inherited;
 use crate::proxy::embedded;
 
 /// A balancer, and one that differs from it in its digest alone.
@@ -36,7 +37,8 @@ fn desk_with(admin: &str, plugins: &str) -> Result<Desk, String> {
         Config::parse(&text, folder.path().join("waypool.toml")).map_err(|errors| errors.to_string())?;
     let socket = config.admin_socket().unwrap();
     let proxy = Proxy::new(config).unwrap();
-    let endpoint = Endpoint::start(&proxy).map_err(|error| error.to_string())?.unwrap();
+    let endpoint =
+        Endpoint::start(&proxy, &mut Inherited::default()).map_err(|error| error.to_string())?.unwrap();
     Ok(Desk { folder, socket, _endpoint: endpoint })
 }
 
@@ -278,7 +280,7 @@ fn a_socket_in_use_is_told_and_one_left_behind_is_replaced() {
     let text = format!(
         "backend_clustering_mode = \"raw\"\n[[backend]]\nhostname = \"127.0.0.1\"\n[admin]\nsocket = {socket:?}\n"
     );
-    let open = || Sockets::open(&Config::parse(&text, "waypool.toml").unwrap());
+    let open = || Sockets::open(&Config::parse(&text, "waypool.toml").unwrap(), &mut Inherited::default());
     assert!(open().err().unwrap().to_string().contains("cannot listen on the admin socket"));
     let path = desk.socket.clone();
     drop(desk);

@@ -157,6 +157,11 @@ impl std::fmt::Display for Place {
 // === impl Client ===
 
 impl Client {
+    /// The proxy is on this machine for sure.
+    pub fn is_local(&self) -> bool {
+        matches!(self.place, Place::Unix(_))
+    }
+
     pub fn get<T: DeserializeOwned>(&self, address: &str) -> anyhow::Result<T> {
         self.ask(Method::GET, address, Message::default())
     }

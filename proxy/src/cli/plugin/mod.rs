@@ -10,7 +10,7 @@
 
 mod bench;
 mod build;
-mod client;
+pub(super) mod client;
 mod disable;
 mod enable;
 mod examine;
