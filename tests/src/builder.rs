@@ -87,6 +87,12 @@ impl Builder {
         self.backend(last, &lines)
     }
 
+    /// Leaves out all servers of the cluster but the first ones.
+    pub fn first_backends(mut self, count: usize) -> Builder {
+        self.backends.truncate(count);
+        self
+    }
+
     /// `weight` of the backends, in order.
     pub fn weights(mut self, weights: &[f64]) -> Builder {
         for (id, weight) in weights.iter().enumerate() {

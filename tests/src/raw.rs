@@ -316,11 +316,23 @@ pub fn wait_true(server: &waypool_sandbox::Server, what: &str, sql: &str) {
 /// Waits until a statement that holds this text runs on a server.
 #[track_caller]
 pub fn wait_running(server: &waypool_sandbox::Server, mark: &str) {
-    let sql = format!(
+    wait_true(server, &format!("{mark} runs"), &running(mark));
+}
+
+/// Waits until a statement that holds this text runs on any of these servers.
+#[track_caller]
+pub fn wait_running_somewhere(cluster: &waypool_sandbox::Cluster, mark: &str) {
+    let sql = running(mark);
+    wait_until(&format!("{mark} runs"), || {
+        cluster.servers().iter().any(|server| server.psql(&sql).is_ok_and(|answer| answer == "t"))
+    });
+}
+
+fn running(mark: &str) -> String {
+    format!(
         "SELECT count(*) > 0 FROM pg_stat_activity \
          WHERE state = 'active' AND query LIKE '%{mark}%' AND pid <> pg_backend_pid()"
-    );
-    wait_true(server, &format!("{mark} runs"), &sql);
+    )
 }
 
 /// Waits until a statement that holds this text waits for a lock on a server.

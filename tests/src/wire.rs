@@ -1,6 +1,6 @@
 //! A client that speaks the protocol by hand, for what real clients never send.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 
 use crate::{PATIENCE, Proxy};
@@ -75,6 +75,22 @@ impl Wire {
         }
     }
 
+    /// The next message; none when the connection is closed. The error is a
+    /// silence, or an end in the middle of a message.
+    pub fn read_message(&mut self) -> io::Result<Option<Message>> {
+        let mut header = [0; 5];
+        match self.stream.read_exact(&mut header) {
+            Ok(()) => {}
+            Err(error) if is_closed(error.kind()) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let [tag, length @ ..] = header;
+        let length = u32::from_be_bytes(length) as usize;
+        let mut body = vec![0; length.checked_sub(4).expect("a length of at least 4")];
+        self.stream.read_exact(&mut body)?;
+        Ok(Some(Message { tag, body }))
+    }
+
     /// All messages until the proxy closes the connection.
     pub fn until_closed(&mut self) -> Vec<Message> {
         self.collect()
@@ -93,17 +109,7 @@ impl Iterator for Wire {
     type Item = Message;
 
     fn next(&mut self) -> Option<Message> {
-        let mut header = [0; 5];
-        match self.stream.read_exact(&mut header) {
-            Ok(()) => {}
-            Err(error) if is_closed(error.kind()) => return None,
-            Err(error) => panic!("waypool does not answer: {error}"),
-        }
-        let [tag, length @ ..] = header;
-        let length = u32::from_be_bytes(length) as usize;
-        let mut body = vec![0; length.checked_sub(4).expect("a length of at least 4")];
-        self.stream.read_exact(&mut body).expect("the whole message");
-        Some(Message { tag, body })
+        self.read_message().unwrap_or_else(|error| panic!("waypool does not answer: {error}"))
     }
 }
 

@@ -134,6 +134,18 @@ pub fn close_statement(out: &mut Vec<u8>, name: &[u8]) {
     });
 }
 
+pub fn close_portal(out: &mut Vec<u8>, name: &[u8]) {
+    message(out, b'C', |b| {
+        b.push(b'P');
+        b.extend_from_slice(name);
+        b.push(0);
+    });
+}
+
+pub fn flush(out: &mut Vec<u8>) {
+    message(out, b'H', |_| {});
+}
+
 pub fn sync(out: &mut Vec<u8>) {
     message(out, b'S', |_| {});
 }

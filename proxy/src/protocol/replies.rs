@@ -23,11 +23,17 @@ struct Cycle {
     ready_unseen: bool,
     /// Answers to Parse and Close still to come.
     acks: usize,
+    /// An error was among its answers.
+    failed: bool,
+    /// So many CopyDone and CopyFail were sent before COPY data was asked for.
+    copies_ended: usize,
 }
 
 impl Cycle {
     fn query() -> Self {
-        Cycle { relay: true, extended: false, closed: true, asks: false, ready_unseen: false, acks: 0 }
+        let (relay, closed) = (true, true);
+        let (extended, asks, ready_unseen, failed) = (false, false, false, false);
+        Cycle { relay, extended, closed, asks, ready_unseen, acks: 0, failed, copies_ended: 0 }
     }
 }
 
@@ -66,8 +72,9 @@ pub enum Event {
     Error { relay: bool },
     /// A ParameterStatus, as above.
     Parameter,
-    /// The server waits for COPY data.
-    CopyIn,
+    /// The server waits for COPY data; `ended`: for what it has been sent, to
+    /// its end.
+    CopyIn { ended: bool },
     /// A row for the proxy itself.
     Row,
     /// In place of the dropped frame the client gets a ParseComplete.
@@ -133,6 +140,17 @@ impl<U> Replies<U> {
         self.cycles.back().is_some_and(|cycle| !cycle.closed)
     }
 
+    /// The cycles before the open one are not answered, or that has not failed
+    /// and not answered all Parse and Close messages.
+    pub fn is_due(&self) -> bool {
+        self.rest > 0 || self.cycles.len() > 1 || (!self.has_failed() && !self.acks.is_empty())
+    }
+
+    /// The cycle that is answered now has failed.
+    pub fn has_failed(&self) -> bool {
+        self.cycles.front().is_some_and(|cycle| cycle.failed)
+    }
+
     /// Cycles whose Query or Sync has been sent.
     pub fn closed_cycles(&self) -> usize {
         self.cycles.iter().filter(|cycle| cycle.closed).count()
@@ -146,6 +164,15 @@ impl<U> Replies<U> {
     /// A Query or FunctionCall was sent.
     pub fn query(&mut self, relay: bool) {
         self.cycles.push_back(Cycle { relay, ..Cycle::query() });
+    }
+
+    /// A Query or FunctionCall of the client's was sent. In an open cycle it
+    /// takes the place of the Sync.
+    pub fn query_or_join(&mut self) {
+        match self.cycles.back_mut() {
+            Some(open) if !open.closed => (open.closed, open.extended) = (true, false),
+            _ => self.query(true),
+        }
     }
 
     /// A Query of ours was sent, and we want its rows.
@@ -175,6 +202,14 @@ impl<U> Replies<U> {
         if let Some(cycle) = self.cycles.back_mut() {
             cycle.closed = true;
             cycle.ready_unseen = true;
+        }
+    }
+
+    /// The client has sent CopyDone, or CopyFail, so many times, and is not asked
+    /// for data.
+    pub fn copy_ends(&mut self, times: usize) {
+        if let Some(cycle) = self.cycles.back_mut() {
+            cycle.copies_ended += times;
         }
     }
 
@@ -320,26 +355,35 @@ impl<U> Replies<U> {
                 }
                 if hidden { Event::Closed { status } } else { Event::Ready { status, relay } }
             }
-            b'E' => Event::Error { relay },
-            b'S' => Event::Parameter,
-            _ => {
-                self.copy_in_began();
-                Event::CopyIn
+            b'E' => {
+                if let Some(cycle) = self.cycles.front_mut() {
+                    cycle.failed = true;
+                }
+                Event::Error { relay }
             }
+            b'S' => Event::Parameter,
+            _ => Event::CopyIn { ended: self.copy_in_began() },
         })
     }
 
     /// The server reads COPY data now, and with it swallows every message
     /// that was sent behind the Execute, Syncs included: the cycle is open
-    /// again until the client sends the next Sync.
-    fn copy_in_began(&mut self) {
-        if let Some(front) = self.cycles.front_mut()
-            && front.extended
-        {
+    /// again until the client sends the next Sync. If the end of the data has
+    /// been sent before the Sync, there is nothing to swallow.
+    fn copy_in_began(&mut self) -> bool {
+        let Some(front) = self.cycles.front_mut() else {
+            return false;
+        };
+        if let Some(left) = front.copies_ended.checked_sub(1) {
+            front.copies_ended = left;
+            return true;
+        }
+        if front.extended {
             front.closed = false;
             front.acks = self.acks.len();
             self.cycles.truncate(1);
         }
+        false
     }
 }
 

@@ -230,7 +230,7 @@ mod replies {
         replies.sync(true);
         assert!(!replies.is_open());
         let scan = replies.scan(b"G\0\0\0\x07\0\0\0").unwrap();
-        assert_eq!(scan.event, Some((Event::CopyIn, 8)));
+        assert_eq!(scan.event, Some((Event::CopyIn { ended: false }, 8)));
         assert!(replies.is_open());
         replies.sync(true);
         assert_eq!(replies.cycles(), 1);

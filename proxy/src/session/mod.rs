@@ -41,7 +41,7 @@ use crate::plugin::Words;
 use crate::plugin::contract::Transaction as Told;
 use crate::pool::Identity;
 use crate::protocol::backend::TransactionStatus;
-use crate::protocol::{Frame, HEADER_LEN, PgError};
+use crate::protocol::{Frame, FrameError, HEADER_LEN, PgError};
 use crate::routing::{Classified, Scope, SessionState};
 use crate::worker::Worker;
 use links::Links;
@@ -177,16 +177,18 @@ impl Session {
         let frame = match Frame::from_client(self.client.inbox.bytes()) {
             Ok(Some(frame)) => frame,
             Ok(None) => return Ok(Step::Wait),
-            Err(error) => return Err(End::Fatal(PgError::fatal("08P01", error.to_string()))),
+            Err(error) => return self.on_bad_frame(error).await,
         };
         match frame.tag {
-            b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F' if self.copying && self.is_busy() => {
+            b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F' | b'X' if self.copying && self.is_busy() => {
                 // It does not belong here: the server says so.
                 self.copying = false;
                 self.pass_whole(frame)
             }
+            // PostgreSQL ignores them while it reads COPY data.
+            b'H' | b'S' if self.copying && self.is_busy() => self.ignore(frame),
             b'Q' | b'F' if self.cycle.skips() => self.drop_whole(frame),
-            b'Q' | b'F' if self.cycle.is_open() => self.close_cycle().await,
+            b'Q' | b'F' if self.cycle.is_open() => self.close_cycle(frame).await,
             b'Q' => self.on_query(frame).await,
             b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S' => self.on_extended(frame).await,
             b'd' | b'c' | b'f' => self.on_copy(),
@@ -197,6 +199,25 @@ impl Session {
             // A password after the login.
             tag => Err(End::Fatal(PgError::fatal("08P01", format!("invalid frontend message type {tag}")))),
         }
+    }
+
+    /// Bytes that are no message of a client's: it hears what it asked for
+    /// before them, and then the error.
+    async fn on_bad_frame(&mut self, error: FrameError) -> Result<Step, End> {
+        if self.copying
+            && self.is_busy()
+            && let FrameError::UnknownType(_) = error
+            && let Ok(Some(frame)) = Frame::from_server(self.client.inbox.bytes())
+        {
+            self.copying = false;
+            return self.pass_whole(frame);
+        }
+        if self.cycle.is_open() {
+            self.flush_early().await?;
+        } else if self.is_busy() {
+            return self.block();
+        }
+        Err(End::Fatal(PgError::fatal("08P01", error.to_string())))
     }
 
     /// Answers are due.
@@ -225,6 +246,15 @@ impl Session {
         let here = frame.len.min(self.client.inbox.len());
         self.passing = frame.len - here;
         self.forward(here)?;
+        Ok(Step::Next)
+    }
+
+    /// Drops a short message, once it is here.
+    fn ignore(&mut self, frame: Frame) -> Result<Step, End> {
+        if !self.is_whole(frame) {
+            return Ok(Step::Wait);
+        }
+        self.client.inbox.consume(frame.len);
         Ok(Step::Next)
     }
 
@@ -260,10 +290,13 @@ impl Session {
     fn on_copy(&mut self) -> Result<Step, End> {
         let bytes = self.client.inbox.bytes();
         let mut count = 0;
+        // So many ends of COPY data come before the server has asked for any.
+        let mut ends = 0;
         while let Ok(Some(frame)) = Frame::from_client(&bytes[count..])
             && matches!(frame.tag, b'd' | b'c' | b'f')
         {
             count += frame.len;
+            ends += usize::from(frame.tag != b'd' && !self.copying);
             self.copying &= frame.tag == b'd';
             if count > bytes.len() {
                 break;
@@ -272,6 +305,9 @@ impl Session {
         let here = count.min(bytes.len());
         self.passing = count - here;
         if self.is_busy() {
+            if let Some(link) = self.links.get_mut(self.lead) {
+                link.replies.copy_ends(ends);
+            }
             self.forward(here)?;
         } else {
             // Nobody reads it: `forward` drops the rest too.

@@ -131,6 +131,11 @@ impl Prepared {
         if name.is_empty() { self.unnamed.as_ref() } else { self.named.get(name) }
     }
 
+    /// A statement prepared by SQL; the protocol knows it by the same name.
+    pub fn sql_named(&self, name: &[u8]) -> Option<&SqlStatement> {
+        self.sql.get(std::str::from_utf8(name).ok()?)
+    }
+
     /// The client parses `frame` on `server`, as rewriters edited it. Returns
     /// what undoes it.
     pub fn parse(

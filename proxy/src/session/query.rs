@@ -18,7 +18,7 @@ pub(super) const TOO_LONG: &str = "longer than 256 KiB";
 
 impl Session {
     pub(super) async fn on_query(&mut self, frame: Frame) -> Result<Step, End> {
-        if self.is_busy() {
+        if self.is_busy() && !self.joins_cycle() {
             return self.block();
         }
         let long = frame.len > CLASSIFY_LIMIT;
@@ -31,22 +31,31 @@ impl Session {
             && let Some(command) =
                 show::Command::read(frontend::query_text(self.body(frame)).unwrap_or_default())
         {
+            self.end_joined().await?;
             let answered = self.answer_show(command, frame).await;
-            return self.handled(frame, answered);
+            return self.handled(frame, answered).await;
         }
         let classified =
             if long { Classified::unseen(&self.scope, TOO_LONG) } else { self.classify_query(frame).await };
         let run = self.run_query(frame, classified).await;
-        self.handled(frame, run)
+        self.handled(frame, run).await
     }
 
     /// A Query, or FunctionCall, is handled, or refused with an error of ours.
-    fn handled(&mut self, frame: Frame, result: Result<(), LinkError>) -> Result<Step, End> {
+    async fn handled(&mut self, frame: Frame, result: Result<(), LinkError>) -> Result<Step, End> {
         match result {
             Ok(()) => Ok(Step::Next),
             Err(LinkError::End(end)) => Err(end),
-            Err(LinkError::Statement(error)) => self.refuse(frame, &error),
+            Err(LinkError::Statement(error)) => {
+                self.end_joined().await?;
+                self.refuse(frame, &error)
+            }
         }
+    }
+
+    /// What is answered here is no part of the cycle that it stands in.
+    async fn end_joined(&mut self) -> Result<(), End> {
+        if self.joins_cycle() { self.sync_early().await } else { Ok(()) }
     }
 
     /// Answers a Query, or FunctionCall, with an error of ours. The rest of a
@@ -155,11 +164,15 @@ impl Session {
         let what = self.executed(classified.clone());
         let mark = self.words.mark();
         let route = self.route(what.verdict()).await;
-        let (route, state) = route.map_err(LinkError::Statement)?;
+        let (mut route, state) = route.map_err(LinkError::Statement)?;
+        let joins = self.joins_cycle();
+        if joins && let routing::Route::Read(_) = route {
+            route = routing::Route::Primary;
+        }
         let connected = self.connect_route(route, what.verdict().kind).await;
         let mut to = connected.inspect_err(|_| self.unroute(state, mark))?;
         let goes_on = self.transaction.status != TransactionStatus::Failed;
-        if classified.verdict().kind == Kind::Deallocate && goes_on {
+        if classified.verdict().kind == Kind::Deallocate && goes_on && !joins {
             match self.prepared_first(classified.verdict()) {
                 Some(lead) => to = Destination { lead, others: 0 },
                 None if classified.verdict().name.is_none() => {
@@ -227,7 +240,7 @@ impl Session {
         let Some(link) = self.links.get_mut(to.lead) else {
             return Ok(());
         };
-        link.replies.query(true);
+        link.replies.query_or_join();
         if let Some(edited) = &edited {
             frontend::query(link.push(), edited);
         }
@@ -310,12 +323,25 @@ impl Session {
         if !needs_it {
             return;
         }
-        let Some(statement) = verdict.name.as_deref().and_then(|name| self.prepared.sql.get_mut(name)) else {
-            if matches!(verdict.kind, Kind::Deallocate | Kind::Prepare)
-                && let Some(name) = &verdict.name
-            {
+        let Some(name) = verdict.name.as_deref() else {
+            return;
+        };
+        match self.prepared.sql.contains_key(name) {
+            true => self.bring_named(name, lead),
+            false if matches!(verdict.kind, Kind::Deallocate | Kind::Prepare) => {
                 self.stand_in(name, lead, verdict.kind == Kind::Prepare);
             }
+            false => {}
+        }
+    }
+
+    /// The same for a statement's name.
+    pub(super) fn bring_named(&mut self, name: &str, lead: usize) {
+        // No statement of ours fits into a cycle that has begun there.
+        if self.joins_cycle() {
+            return;
+        }
+        let Some(statement) = self.prepared.sql.get_mut(name) else {
             return;
         };
         if statement.on & bit(lead) == 0
@@ -404,12 +430,12 @@ impl Session {
 
     /// FunctionCall: like a statement that writes, as Pgpool-II has it.
     pub(super) async fn on_function_call(&mut self, frame: Frame) -> Result<Step, End> {
-        if self.is_busy() {
+        if self.is_busy() && !self.joins_cycle() {
             return self.block();
         }
         self.cycle.clear();
         let run = self.run_function_call(frame).await;
-        self.handled(frame, run)
+        self.handled(frame, run).await
     }
 
     async fn run_function_call(&mut self, frame: Frame) -> Result<(), LinkError> {

@@ -34,7 +34,7 @@ impl Session {
         }
     }
 
-    fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    pub(super) fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         self.progress = false;
         loop {
             self.poll_flush_client(cx)?;
@@ -139,6 +139,11 @@ impl Session {
             };
             let end = scan.relay + scan.skip;
             let mut relayed = &bytes[..scan.relay];
+            if heard && is_the_clients(&scan, bytes) {
+                let sent = self.client.send(&self.held).and_then(|()| self.client.send(relayed));
+                self.links.take(id);
+                return Err(sent.map_or(End::Client, |()| End::Server));
+            }
             if let Some(fatal) = fatal_error(&scan, bytes) {
                 // The client hears of it in our words, or not at all.
                 return self.lost(id, &fatal);
@@ -303,7 +308,9 @@ impl Session {
                 link.failed_unseen = true;
                 Ok(())
             }
-            Event::CopyIn => {
+            // The client has sent all its data ahead.
+            Event::CopyIn { ended: true } => Ok(()),
+            Event::CopyIn { ended: false } => {
                 // The server has swallowed the Sync behind the Execute.
                 if link.replies.is_open() {
                     self.cycle.reopen();
@@ -480,6 +487,18 @@ fn is_outdated(scan: &Scan, bytes: &[u8]) -> bool {
         "26000" => fields.message.as_bytes().windows(PREFIX.len()).any(|part| part == PREFIX),
         _ => false,
     }
+}
+
+/// An error that ends the connection and tells of something that the client has
+/// done or not done: it broke the protocol (08P01), it left a transaction idle
+/// (25P03) or open (25P04) for too long.
+fn is_the_clients(scan: &Scan, bytes: &[u8]) -> bool {
+    let Some((Event::Error { relay: true }, len)) = &scan.event else {
+        return false;
+    };
+    let end = scan.relay + scan.skip;
+    let fields = ErrorFields::parse(&bytes[end - len + HEADER_LEN..end]);
+    fields.ends_connection() && matches!(fields.sqlstate, "08P01" | "25P03" | "25P04")
 }
 
 /// The words of an error after which the server closes the connection.

@@ -308,6 +308,7 @@ impl Session {
             self.prepared.get(name.as_bytes()).is_some_and(|statement| statement.as_shared().is_some());
         if known
             && !name.is_empty()
+            && !self.joins_cycle()
             && self.transaction.status != TransactionStatus::Failed
             && let Some(link) = self.links.get_mut(lead)
         {

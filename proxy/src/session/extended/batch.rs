@@ -68,8 +68,11 @@ impl Session {
             let frame = match Frame::from_client(&bytes[at..]) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
-                // It is refused when its turn comes.
-                Err(_) => break,
+                // It is refused when its turn comes, behind what stands before it.
+                Err(_) => {
+                    complete = true;
+                    break;
+                }
             };
             if !matches!(frame.tag, b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S') {
                 complete = true;
@@ -222,7 +225,8 @@ impl Session {
                 return self.batch.parsed.get(parsed).cloned();
             }
         }
-        self.prepared.get(name).map(|statement| statement.classified.borrow().clone())
+        let prepared = self.prepared.get(name).map(|statement| statement.classified.borrow().clone());
+        prepared.or_else(|| self.prepared.sql_named(name).map(|statement| statement.classified.clone()))
     }
 
     /// Asks the balancers about everything that the batch runs. `mark`: what
@@ -261,7 +265,9 @@ impl Session {
                 }
                 b'D' => match Named::read(body) {
                     Some(Named::Statement(name)) => {
-                        needs.described |= self.prepared.get(name).map_or(0, |statement| statement.on.get());
+                        let by_sql = self.prepared.sql_named(name).map_or(0, |statement| statement.on);
+                        needs.described |=
+                            self.prepared.get(name).map_or(by_sql, |statement| statement.on.get());
                     }
                     Some(Named::Portal(name)) if !binds => {
                         needs.portal = self.prepared.portal(name).map(|portal| portal.server);
@@ -374,5 +380,5 @@ impl Needs {
 }
 
 fn malformed() -> PgError {
-    PgError::error("08P01", "invalid message format")
+    PgError::error("08P01", "invalid string in message")
 }

@@ -16,9 +16,11 @@ use super::links::{Destination, LinkError};
 use super::{End, Session, Step};
 use crate::plugin::contract::Kind;
 use crate::protocol::backend::{TransactionStatus, ready_for_query};
-use crate::protocol::{Frame, frontend};
+use crate::protocol::{Frame, HEADER_LEN, PgError, frontend};
 use crate::routing::Route;
 use batch::Needs;
+use std::future::poll_fn;
+use std::task::Poll;
 
 /// The messages since the last Sync.
 #[derive(Debug, Default)]
@@ -113,6 +115,9 @@ impl Session {
             return Ok(Step::Wait);
         }
         self.client.inbox.consume(frame.len);
+        if frame.len > HEADER_LEN {
+            self.answer_error(&PgError::error("08P01", "invalid message format"))?;
+        }
         if frame.tag == b'S' { self.answer_ready() } else { Ok(Step::Next) }
     }
 
@@ -224,9 +229,18 @@ impl Session {
         Ok(())
     }
 
-    /// A Query, or FunctionCall, without a Sync before it: what stands before
-    /// it ends, and if that failed everything to the Sync is dropped.
-    pub(super) async fn close_cycle(&mut self) -> Result<Step, End> {
+    /// A Query, or FunctionCall, without a Sync before it: for PostgreSQL it is
+    /// part of the same transaction, and its ReadyForQuery is that of all. So it
+    /// is on the primary; elsewhere nothing can have been written, and what stands
+    /// before it ends. If that has failed everything to the Sync is dropped.
+    pub(super) async fn close_cycle(&mut self, frame: Frame) -> Result<Step, End> {
+        let joins = self.primary() == Some(self.lead) && self.cycle.others == 0;
+        if joins && self.flush_early().await? {
+            return match frame.tag {
+                b'Q' => self.on_query(frame).await,
+                _ => self.on_function_call(frame).await,
+            };
+        }
         self.sync_early().await?;
         if !self.cycle.skip {
             self.cycle.clear();
@@ -234,9 +248,14 @@ impl Session {
         Ok(Step::Next)
     }
 
+    /// A Query that is sent now is part of a cycle, see [`Session::close_cycle`].
+    pub(super) fn joins_cycle(&self) -> bool {
+        self.links.get(self.lead).is_some_and(|link| link.replies.is_open())
+    }
+
     /// Has the lead end the open cycle, unseen by the client, and sees whether
     /// it failed.
-    async fn sync_early(&mut self) -> Result<(), End> {
+    pub(super) async fn sync_early(&mut self) -> Result<(), End> {
         let others = std::mem::take(&mut self.cycle.others);
         for (id, link) in self.links.iter_mut() {
             match id == self.lead {
@@ -250,6 +269,33 @@ impl Session {
         self.drain_lead().await?;
         self.cycle.skip |= self.transaction.failed;
         Ok(())
+    }
+
+    /// Has the lead send all that it owes for the open cycle, and waits until
+    /// the client has it. The cycle stays open; whether it has not failed.
+    pub(super) async fn flush_early(&mut self) -> Result<bool, End> {
+        // A portal that nobody has: the answer tells that all is answered.
+        const MARK: &[u8] = b" waypool: flushed ";
+        if let Some(link) = self.links.get_mut(self.lead) {
+            frontend::close_portal(link.push(), MARK);
+            frontend::flush(link.push());
+            link.replies.ack(false, None);
+        }
+        self.blocked = true;
+        while self.lead_is_due() {
+            poll_fn(|cx| match self.poll_progress(cx) {
+                // The last answer is not for the client, and no progress.
+                Poll::Pending if !self.lead_is_due() => Poll::Ready(Ok(())),
+                polled => polled,
+            })
+            .await?;
+        }
+        self.blocked = false;
+        Ok(self.links.get(self.lead).is_some_and(|link| !link.replies.has_failed()))
+    }
+
+    fn lead_is_due(&self) -> bool {
+        self.links.get(self.lead).is_some_and(|link| link.replies.is_due())
     }
 
     async fn drain_lead(&mut self) -> Result<(), End> {

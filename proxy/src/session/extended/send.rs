@@ -109,7 +109,18 @@ impl Session {
                 continue;
             };
             self.bring_prepared(&classified, lead);
+            self.bring_bound(at, lead);
             self.deallocate_elsewhere(classified.verdict(), lead);
+        }
+    }
+
+    /// What a Bind needs of the statements prepared by SQL.
+    fn bring_bound(&mut self, at: usize, lead: usize) {
+        let message = self.batch.messages[at].clone();
+        let name = Bind::read(self.message_body(&message)).map(|bind| bind.statement);
+        let by_sql = name.filter(|name| self.prepared.get(name).is_none());
+        if let Some(name) = by_sql.and_then(|name| std::str::from_utf8(name).ok()).map(str::to_owned) {
+            self.bring_named(&name, lead);
         }
     }
 
@@ -234,6 +245,13 @@ impl Session {
             return Ours::default();
         };
         let Some(statement) = self.prepared.get(bind.statement).cloned() else {
+            if let Some(statement) = self.prepared.sql_named(bind.statement) {
+                let classified = statement.classified.clone();
+                self.prepared.bind(bind.portal, Portal { server: lead, classified: classified.clone() });
+                self.note_reading(&classified);
+                self.count(&classified, lead);
+                return Ours::default();
+            }
             let name = bind.statement.to_vec();
             return Ours::before(self.before_unknown(&name));
         };
