@@ -14,8 +14,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Most answers kept. Anybody can make up names.
+/// Most answers kept, and the longest name with one (PostgreSQL's own are no
+/// longer). Anybody can make up names.
 const MOST_KEPT: usize = 10_000;
+const LONGEST_NAME: usize = 63;
 /// Connections kept, each to another database.
 const MOST_CONNECTIONS: usize = 4;
 /// After no server could be asked, nobody tries again for this long.
@@ -109,6 +111,9 @@ impl AuthQuery {
     }
 
     fn keep(&self, key: Key, answer: Answer) {
+        if key.0.len().max(key.1.len()) > LONGEST_NAME {
+            return;
+        }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_KEPT {
             known.clear();
@@ -191,7 +196,9 @@ impl Looking {
 
     /// The kept connection for this question.
     fn take(&mut self, question: &Question) -> Option<ServerConn> {
-        let fits = |conn: &ServerConn| *conn.identity.database == *question.database;
+        let fits = |conn: &ServerConn| {
+            *conn.identity.database == *question.database && *conn.identity.user == *question.auth_user
+        };
         let at = self.connections.iter().position(fits)?;
         Some(self.connections.remove(at)).filter(ServerConn::is_alive)
     }
