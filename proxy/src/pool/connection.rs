@@ -31,6 +31,9 @@ pub struct ServerConn {
     pub status: TransactionStatus,
     pub identity: Arc<Identity>,
     pub(super) idle_since: Instant,
+    /// When it was opened, and how often it has been lent.
+    pub(super) since: Instant,
+    pub(super) uses: usize,
     /// The socket failed, or the server may be in the middle of a message:
     /// then a goodbye would be taken for the rest of it.
     pub broken: bool,
@@ -61,6 +64,8 @@ impl ServerConn {
             status: parts.status,
             identity,
             idle_since: Instant::now(),
+            since: Instant::now(),
+            uses: 0,
             broken: false,
             slot,
         }
@@ -141,6 +146,7 @@ impl ServerConn {
         }
         if let Some(pool) = self.slot.pool().cloned() {
             self.idle_since = Instant::now();
+            self.uses += 1;
             pool.put_back(self);
         }
     }

@@ -12,8 +12,10 @@
 //!   wherever it runs
 //! - `observe`: what observers are told
 //! - [`cancel`]: cancel requests
+//! - [`clock`]: limits in time
 
 pub mod cancel;
+pub mod clock;
 pub mod extended;
 pub mod link;
 pub mod links;
@@ -108,6 +110,7 @@ pub struct Session {
     /// The primary's connection has state that cannot be rebuilt elsewhere.
     sticky: bool,
     cancel: cancel::Handle,
+    clock: Rc<clock::Clock>,
     /// Bytes still to come of a client's message that is being passed on.
     passing: usize,
     /// The lead reads COPY data.

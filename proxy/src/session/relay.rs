@@ -1,6 +1,7 @@
 //! Waiting for bytes from either side, and the servers' answers on their way
 //! to the client.
 
+use super::clock::Doing;
 use super::link::{Link, bit};
 use super::prepared::Undo;
 use super::{End, Session};
@@ -20,21 +21,26 @@ impl Session {
     /// Moves bytes until something happened that the main loop should see:
     /// new bytes of the client, the end of an answer, a lost server.
     pub(super) async fn wait(&mut self) -> Result<(), End> {
-        let idle_limit = self.worker.proxy.config().client_idle_limit;
-        let Some(limit) = idle_limit.filter(|_| !self.is_busy()) else {
-            return poll_fn(|cx| self.poll_progress(cx)).await;
+        let doing = match (self.is_busy(), self.transaction.status) {
+            (true, _) => Doing::Query,
+            (false, TransactionStatus::Idle) => Doing::Idle,
+            (false, _) => Doing::IdleInTransaction,
         };
-        match tokio::time::timeout(limit, poll_fn(|cx| self.poll_progress(cx))).await {
-            Ok(result) => result,
-            Err(_) => Err(End::Fatal(PgError::fatal(
-                "57P05",
-                format!("terminating connection due to client_idle_limit ({} s)", limit.as_secs()),
-            ))),
-        }
+        self.clock.note(doing, &self.worker.clocks);
+        let moved = poll_fn(|cx| self.poll_progress(cx)).await;
+        let Some(exceeded) = self.clock.exceeded() else {
+            return moved;
+        };
+        // What the client asked for is of no use any more.
+        self.worker.proxy.cancels.cancel(self.cancel.pid, self.cancel.key()).await;
+        Err(End::Fatal(exceeded.error()))
     }
 
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         self.progress = false;
+        if self.clock.is_exceeded(cx) {
+            return Poll::Ready(Ok(()));
+        }
         loop {
             self.poll_flush_client(cx)?;
             for id in 0..self.links.len() {
@@ -242,6 +248,7 @@ impl Session {
                     self.prepared.undo(undo);
                 }
                 if relay {
+                    self.clock.answered(status == TransactionStatus::Idle, &self.worker.clocks);
                     self.watched_ready(self.answered);
                 }
                 if !relay {
