@@ -200,6 +200,8 @@ impl Proxy {
         tracing::info!(clients, "another process has taken over: waiting for the clients to leave");
         self.life.enter(Phase::HandedOver, limit);
         self.listeners.close();
+        // The other one speaks to them from now on.
+        self.predecessors.forget();
         self.wind_down();
     }
 

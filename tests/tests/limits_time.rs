@@ -79,7 +79,7 @@ fn a_transaction_takes_no_longer_than_transaction_timeout() {
     let ended = (0..20).find_map(|_| {
         session.send(&wire::query("SELECT pg_sleep(0.6)"));
         let mut last = None;
-        while let Some(message) = session.wire.next() {
+        for message in session.wire.by_ref() {
             let tag = message.tag;
             last = (tag == b'E').then(|| message.field(b'C').unwrap());
             if tag == b'Z' || tag == b'E' {
