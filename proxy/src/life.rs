@@ -1,5 +1,6 @@
 //! How a proxy ends: who may still come, who is waited for, and how long.
 
+use crate::children::Child;
 use crate::proxy::Proxy;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -50,6 +51,8 @@ pub struct Seat {
     proxy: Arc<Proxy>,
     /// How many clients there were when it came, with it.
     pub number: usize,
+    /// Its place among those who are served.
+    pub child: Child,
 }
 
 /// A loop that accepts clients.
@@ -130,7 +133,7 @@ impl Life {
 impl Seat {
     pub fn take(proxy: &Arc<Proxy>) -> Self {
         let number = proxy.clients.fetch_add(1, Ordering::AcqRel) + 1;
-        Seat { proxy: proxy.clone(), number }
+        Seat { proxy: proxy.clone(), number, child: None }
     }
 }
 

@@ -8,11 +8,12 @@ use crate::handover::{Address, Inherited, take::TakeoverError};
 use crate::life::{Acceptor, Phase, Seat};
 use crate::net::stream::Plain;
 use crate::proxy::Proxy;
-use crate::session::login;
+use crate::session::{clock, login};
 use crate::worker::Worker;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
@@ -89,6 +90,7 @@ impl Sockets {
         if sockets.tcp.is_empty() && sockets.unix.is_empty() {
             return Err(ListenError::Nowhere);
         }
+        sockets.set_backlog(config);
         Ok(sockets)
     }
 
@@ -126,6 +128,21 @@ impl Sockets {
         fs::set_permissions(path, fs::Permissions::from_mode(permissions))?;
         self.unix.push(listener);
         Ok(())
+    }
+
+    /// As Pgpool-II's, which has nowhere else for clients to wait.
+    fn set_backlog(&self, config: &Config) {
+        let Some(children) = config.num_init_children else {
+            return;
+        };
+        let backlog = children.saturating_mul(config.listen_backlog_multiplier);
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        let sockets = self.tcp.iter().map(AsFd::as_fd).chain(self.unix.iter().map(AsFd::as_fd));
+        for socket in sockets {
+            if let Err(error) = rustix::net::listen(socket, backlog) {
+                tracing::warn!("listen_backlog_multiplier has no effect: {error}");
+            }
+        }
     }
 
     /// Lets others have them: see [`handover`](crate::handover).
@@ -331,6 +348,7 @@ fn start_worker(number: usize, proxy: Arc<Proxy>, sockets: &Sockets) -> io::Resu
         let local = LocalSet::new();
         let mut phase = proxy.life.watch();
         let worker = Worker::new(proxy);
+        local.spawn_local(clock::look(worker.clone()));
         local.spawn_local(accept(worker, tcp, unix, phase.clone(), accepting));
         runtime.block_on(async {
             local

@@ -3,6 +3,7 @@
 use crate::auth::hba::Rules;
 use crate::auth::server::Credentials;
 use crate::auth::{Secret, Users};
+use crate::children::Children;
 use crate::cluster::{Backend, Cluster, Timing};
 use crate::config::{self, Config, ConfigErrors, Plugins, RelcacheQueryTarget, SslMode};
 use crate::handover::{Listeners, Predecessors};
@@ -59,6 +60,7 @@ pub struct Proxy {
     /// Those that have logged in.
     pub places: Arc<Places>,
     pub life: Life,
+    pub children: Children,
     /// What another process would take over.
     pub listeners: Listeners,
     /// Whom this one has taken over from.
@@ -133,6 +135,7 @@ impl Proxy {
             cluster.backends.iter().map(|backend| pool(&config, backend)).collect::<Result<Vec<_>, _>>()?;
         let options = Options { workers: workers + 1, code_cache: code_cache() };
         let plugins = PluginHost::new(sources(&config), options)?;
+        let children = Children::new(config.num_init_children);
         let lookup = Arc::new(Lookup {
             cluster: cluster.clone(),
             pools: pools.clone(),
@@ -159,6 +162,7 @@ impl Proxy {
             clients: AtomicUsize::new(0),
             places: Arc::default(),
             life: Life::default(),
+            children,
             listeners: Listeners::default(),
             predecessors: Arc::default(),
             lookup,
@@ -221,6 +225,8 @@ impl Proxy {
         tracing::info!(clients, "another process has taken over: waiting for the clients to leave");
         self.life.enter(Phase::HandedOver, limit);
         self.listeners.close();
+        // The other one speaks to them from now on.
+        self.predecessors.forget();
         self.wind_down();
     }
 
@@ -246,7 +252,7 @@ impl Proxy {
         for (pool, backend) in self.pools.iter().zip(&config.backends) {
             let limits = limits(&config, backend);
             let life_time = limits.life_time.map_or(KEPT_AT_THE_END, |time| time.min(KEPT_AT_THE_END));
-            pool.set_limits(Limits { life_time: Some(life_time), ..limits });
+            pool.set_limits(Limits { life_time: Some(life_time), ends: true, ..limits });
             pool.close_idle();
         }
     }
@@ -309,13 +315,20 @@ fn pool(config: &Arc<Config>, backend: &Arc<Backend>) -> Result<Arc<Pool>, Setup
 }
 
 fn limits(config: &Arc<Config>, backend: &config::Backend) -> Limits {
+    // As Pgpool-II's: each of its processes keeps so many.
+    let of_children = config.num_init_children.zip(config.max_pool);
+    let of_children = of_children.map(|(children, each)| children.saturating_mul(each));
     Limits {
         config: config.clone(),
-        in_all: backend.max_connections.unwrap_or(usize::MAX),
+        in_all: backend.max_connections.into_iter().chain(of_children).min().unwrap_or(usize::MAX),
+        reserve_timeout: config.reserve_pool_timeout,
+        ends: false,
         queue_timeout: config.query_wait_timeout,
         connect_timeout: config.connect_timeout,
         keep: config.connection_cache,
-        life_time: config.connection_life_time,
+        life_time: config.connection_life_time.into_iter().chain(config.child_life_time).min(),
+        most_age: config.server_lifetime,
+        most_uses: config.child_max_connections,
     }
 }
 

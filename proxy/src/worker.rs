@@ -3,6 +3,7 @@
 use crate::plugin::{BATCH, Observed};
 use crate::proxy::Proxy;
 use crate::routing::{Database, Router};
+use crate::session::clock::Clocks;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -17,6 +18,8 @@ pub struct Worker {
     pub proxy: Arc<Proxy>,
     /// Borrowed for the length of a call, never across a wait.
     pub router: RefCell<Router>,
+    /// How long its sessions take.
+    pub clocks: Clocks,
     databases: RefCell<HashMap<Arc<str>, Rc<Database>>>,
     /// What the observers are still to be told.
     observed: RefCell<Vec<Observed>>,
@@ -31,6 +34,7 @@ impl Worker {
         Rc::new(Worker {
             proxy,
             router: RefCell::new(router),
+            clocks: Clocks::default(),
             databases: RefCell::default(),
             observed: RefCell::default(),
         })

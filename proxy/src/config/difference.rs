@@ -31,16 +31,18 @@ pub(super) fn between(old: &Config, new: &Config) -> Difference {
     let mut difference = compare!(old, new,
         restart:
             port listen_addresses unix_socket_directories unix_socket_permissions
-            worker_threads backend_clustering_mode pool_mode
+            worker_threads num_init_children listen_backlog_multiplier backend_clustering_mode pool_mode
             sr_check_user sr_check_password sr_check_database
             relcache_size relcache_expire statement_cache_size admin,
         reload:
-            max_client_conn pinning max_prepared_statements default_pool_size
-            max_db_connections
-            max_user_connections max_db_client_connections
+            max_client_conn reserved_connections pinning max_prepared_statements
+            default_pool_size max_pool min_pool_size reserve_pool_size reserve_pool_timeout
+            max_db_connections max_user_connections max_db_client_connections
             max_user_client_connections databases query_wait_timeout
             reset_query_list connection_cache connection_life_time
+            child_life_time child_max_connections server_lifetime
             authentication_timeout connect_timeout client_idle_limit
+            idle_transaction_timeout query_timeout transaction_timeout
             sr_check_period health_check_period delay_threshold
             delay_threshold_by_time log_standby_delay
             replication_delay_source_cmd replication_delay_source_timeout

@@ -34,6 +34,9 @@ pub(super) const TOP: &[&str] = &[
     "unix_socket_permissions",
     "worker_threads",
     "max_client_conn",
+    "num_init_children",
+    "reserved_connections",
+    "listen_backlog_multiplier",
     "backend_clustering_mode",
     "pool_mode",
     "pinning",
@@ -43,13 +46,23 @@ pub(super) const TOP: &[&str] = &[
     "max_user_connections",
     "max_db_client_connections",
     "max_user_client_connections",
+    "max_pool",
+    "min_pool_size",
+    "reserve_pool_size",
+    "reserve_pool_timeout",
     "query_wait_timeout",
     "reset_query_list",
     "connection_cache",
     "connection_life_time",
+    "child_life_time",
+    "child_max_connections",
+    "server_lifetime",
     "authentication_timeout",
     "connect_timeout",
     "client_idle_limit",
+    "idle_transaction_timeout",
+    "query_timeout",
+    "transaction_timeout",
     "sr_check_period",
     "sr_check_user",
     "sr_check_password",
@@ -119,6 +132,17 @@ pub(super) const PLUGIN: &[&str] = &[
 
 pub(super) const ADMIN: &[&str] = &["socket", "listen", "token_file"];
 
+/// Options of PgBouncer's that have another name here, which is Pgpool-II's.
+const PGBOUNCER: &[(&str, &str)] = &[
+    ("server_idle_timeout", "connection_life_time"),
+    ("client_login_timeout", "authentication_timeout"),
+    ("client_idle_timeout", "client_idle_limit"),
+    ("server_connect_timeout", "connect_timeout"),
+    ("listen_addr", "listen_addresses"),
+    ("listen_port", "port"),
+    ("unix_socket_dir", "unix_socket_directories"),
+];
+
 /// What is wrong with `key` in a table of `kind`, and what to write instead.
 pub(super) fn explain_unknown(kind: Kind, key: &str) -> String {
     let unknown = match kind {
@@ -132,6 +156,9 @@ pub(super) fn explain_unknown(kind: Kind, key: &str) -> String {
     };
     if let Some(place) = pgpool::place_of(key) {
         return format!("{key} is Pgpool-II's: {place}");
+    }
+    if let Some((_, name)) = PGBOUNCER.iter().find(|(theirs, _)| *theirs == key) {
+        return format!("{key} is PgBouncer's: write {name} = …, which is the same");
     }
     if let Some(place) = place_in_another_table(kind, key) {
         return format!("{unknown}: it belongs {place}");

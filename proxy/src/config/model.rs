@@ -34,6 +34,13 @@ pub struct Config {
     pub worker_threads: Option<usize>,
     /// More clients than this are refused with SQLSTATE 53300.
     pub max_client_conn: usize,
+    /// Clients served at the same time; more of them wait. `None`: all are.
+    pub num_init_children: Option<usize>,
+    /// Refuse, rather than have wait, when no more than so many are left of those.
+    pub reserved_connections: usize,
+    /// The kernel holds as many times `num_init_children` connections that
+    /// nobody has accepted yet.
+    pub listen_backlog_multiplier: usize,
 
     // What stands behind.
     pub backend_clustering_mode: ClusteringMode,
@@ -59,6 +66,14 @@ pub struct Config {
     pub max_user_client_connections: Option<usize>,
     /// What holds for one database in place of the values here.
     pub databases: BTreeMap<String, Database>,
+    /// Times `num_init_children`: most connections to one server. `None`: no such limit.
+    pub max_pool: Option<usize>,
+    /// So many for one user and database are not closed for being unused.
+    pub min_pool_size: usize,
+    /// So many more for one user and database, for those who have waited for
+    /// `reserve_pool_timeout`.
+    pub reserve_pool_size: usize,
+    pub reserve_pool_timeout: Duration,
     /// How long a client waits for a server connection. `None`: for ever.
     pub query_wait_timeout: Option<Duration>,
     /// Statements that clean a server connection before its next session.
@@ -67,6 +82,12 @@ pub struct Config {
     pub connection_cache: bool,
     /// Kept connections are closed after this long unused. `None`: never.
     pub connection_life_time: Option<Duration>,
+    /// The same; the shorter counts.
+    pub child_life_time: Option<Duration>,
+    /// A connection is closed when it has been lent so often. `None`: no limit.
+    pub child_max_connections: Option<usize>,
+    /// A connection older than this is closed when nobody uses it. `None`: never.
+    pub server_lifetime: Option<Duration>,
 
     // Limits in time.
     /// From accept to the end of authentication. `None`: no limit.
@@ -75,6 +96,12 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// A client silent for this long is disconnected. `None`: never.
     pub client_idle_limit: Option<Duration>,
+    /// The same inside a transaction.
+    pub idle_transaction_timeout: Option<Duration>,
+    /// From a query to the end of its answer. `None`: no limit.
+    pub query_timeout: Option<Duration>,
+    /// From the first statement of a transaction to its end. `None`: no limit.
+    pub transaction_timeout: Option<Duration>,
 
     // Knowing the servers.
     /// How often roles and lag are looked up. Never zero.

@@ -50,6 +50,18 @@ impl Config {
         of_user.or_else(of_database).unwrap_or(self.default_pool_size)
     }
 
+    /// Of them, in reserve.
+    pub fn reserve_pool_size(&self, database: &str) -> usize {
+        let of_database = self.database(database).and_then(|database| database.reserve_pool_size);
+        of_database.unwrap_or(self.reserve_pool_size)
+    }
+
+    /// Of them, not closed for being unused.
+    pub fn min_pool_size(&self, database: &str) -> usize {
+        let of_database = self.database(database).and_then(|database| database.min_pool_size);
+        of_database.unwrap_or(self.min_pool_size)
+    }
+
     /// Most connections to one server for this database. `None`: no limit.
     pub fn max_db_connections(&self, database: &str) -> Option<usize> {
         self.database(database).map_or(self.max_db_connections, |database| database.max_db_connections)

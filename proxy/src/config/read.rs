@@ -37,6 +37,9 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         unix_socket_permissions: unix_socket_permissions(&top),
         worker_threads: unless_zero(top.integer("worker_threads", 0, 0..=1024)),
         max_client_conn: top.integer("max_client_conn", 1000, 1..=1_000_000),
+        num_init_children: unless_zero(top.integer("num_init_children", 0, 0..=1_000_000)),
+        reserved_connections: top.integer("reserved_connections", 0, 0..=1_000_000),
+        listen_backlog_multiplier: top.integer("listen_backlog_multiplier", 2, 1..=1_000),
 
         backend_clustering_mode: backend_clustering_mode(&top),
         backends: read_backend::backends(&top, source),
@@ -50,14 +53,24 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         max_db_client_connections: databases.clients,
         max_user_client_connections: users.clients,
         databases: read_overrides::databases(&top, databases),
+        max_pool: unless_zero(top.integer("max_pool", 0, 0..=1_000_000)),
+        min_pool_size: top.integer("min_pool_size", 0, 0..=1_000_000),
+        reserve_pool_size: top.integer("reserve_pool_size", 0, 0..=1_000_000),
+        reserve_pool_timeout: top.duration("reserve_pool_timeout", secs(5), Seconds),
         query_wait_timeout: top.limit("query_wait_timeout", Some(secs(120)), Seconds),
         reset_query_list: top.list("reset_query_list", ';', &["ABORT", "DISCARD ALL"]),
         connection_cache: top.boolean("connection_cache", true),
         connection_life_time: top.limit("connection_life_time", None, Seconds),
+        child_life_time: top.limit("child_life_time", None, Seconds),
+        child_max_connections: unless_zero(top.integer("child_max_connections", 0, 0..=1_000_000_000)),
+        server_lifetime: top.limit("server_lifetime", None, Seconds),
 
         authentication_timeout: top.limit("authentication_timeout", Some(secs(60)), Seconds),
         connect_timeout: top.period("connect_timeout", secs(10), Milliseconds),
         client_idle_limit: top.limit("client_idle_limit", None, Seconds),
+        idle_transaction_timeout: top.limit("idle_transaction_timeout", None, Seconds),
+        query_timeout: top.limit("query_timeout", None, Seconds),
+        transaction_timeout: top.limit("transaction_timeout", None, Seconds),
 
         sr_check_period: top.period("sr_check_period", secs(10), Seconds),
         sr_check_user: top.text("sr_check_user", "waypool").unwrap_or_default().to_owned(),
@@ -107,6 +120,17 @@ fn check_together(top: &Section<'_>, config: &Config) {
             "listen_addresses",
             "listen_addresses and unix_socket_directories are both empty, so that no client \
              could connect: write listen_addresses = [\"localhost\"]",
+        );
+    }
+    let children = config.num_init_children;
+    if children.is_none() && (config.reserved_connections > 0 || config.max_pool.is_some()) {
+        let key = if config.max_pool.is_some() { "max_pool" } else { "reserved_connections" };
+        top.complain(key, format!("{key} needs num_init_children: write num_init_children = 32"));
+    }
+    if children.is_some_and(|children| config.reserved_connections >= children) {
+        top.complain(
+            "reserved_connections",
+            "reserved_connections must be less than num_init_children, or no client could connect",
         );
     }
     if let (Some(listen), None) = (&config.admin.listen, &config.ssl) {

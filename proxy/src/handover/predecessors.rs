@@ -50,6 +50,11 @@ impl Predecessors {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|channel| say(channel).is_ok());
     }
 
+    /// They are another's to speak to.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// For the next successor.
     pub fn share(&self) -> io::Result<Vec<OwnedFd>> {
         let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -37,6 +37,9 @@ pub struct ServerConn {
     pub identity: Arc<Identity>,
     pub state: State,
     pub(super) idle_since: Instant,
+    /// When it was opened, and how often it has been lent.
+    pub(super) since: Instant,
+    pub(super) uses: usize,
     /// The socket failed, or the server may be in the middle of a message:
     /// then a goodbye would be taken for the rest of it.
     pub broken: bool,
@@ -68,6 +71,8 @@ impl ServerConn {
             identity,
             state: State::fresh(),
             idle_since: Instant::now(),
+            since: Instant::now(),
+            uses: 0,
             broken: false,
             slot,
         }
@@ -165,6 +170,7 @@ impl ServerConn {
         }
         if let Some(pool) = self.slot.pool().cloned() {
             self.idle_since = Instant::now();
+            self.uses += 1;
             pool.put_back(self);
         }
     }

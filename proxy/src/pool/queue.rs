@@ -29,13 +29,22 @@ pub struct Limits {
     pub config: Arc<Config>,
     /// In all, to this server (`max_connections` of the backend).
     pub in_all: usize,
+    /// `reserve_pool_timeout`: who has waited for so long may get one of the reserve.
+    pub reserve_timeout: Duration,
+    /// The proxy ends when its clients leave: `min_pool_size` does not count.
+    pub ends: bool,
     pub queue_timeout: Option<Duration>,
     /// For one attempt to connect, login included.
     pub connect_timeout: Duration,
     /// `connection_cache`
     pub keep: bool,
-    /// `connection_life_time`: kept connections are closed after this long.
+    /// `connection_life_time`, `child_life_time`: kept connections are closed
+    /// after this long.
     pub life_time: Option<Duration>,
+    /// `server_lifetime`: older connections are closed when nobody uses them.
+    pub most_age: Option<Duration>,
+    /// `child_max_connections`: a connection is closed when it was lent so often.
+    pub most_uses: Option<usize>,
 }
 
 /// All connections to one server.
@@ -151,11 +160,38 @@ impl Pool {
                 Attempt::Wait(waiting) => break waiting,
             }
         };
-        let limit = self.lock().limits.queue_timeout.unwrap_or(Duration::MAX);
-        match tokio::time::timeout(limit, &mut waiting.grant).await {
+        let (Limits { queue_timeout, reserve_timeout, .. }, reserve) = {
+            let inner = self.lock();
+            let reserve = inner.groups.get(&waiting.key).map_or(0, |group| group.quota.reserve);
+            (inner.limits.clone(), reserve)
+        };
+        let limit = queue_timeout.unwrap_or(Duration::MAX);
+        let mut rest = limit;
+        if reserve > 0 && reserve_timeout < limit {
+            if let Ok(Ok(grant)) = tokio::time::timeout(reserve_timeout, &mut waiting.grant).await {
+                return Ok(grant);
+            }
+            if let Some(slot) = self.try_reserve(&waiting) {
+                return Ok(Grant::Slot(slot));
+            }
+            rest = limit - reserve_timeout;
+        }
+        match tokio::time::timeout(rest, &mut waiting.grant).await {
             Ok(Ok(grant)) => Ok(grant),
             _ => Err(self.timed_out(&waiting, limit)),
         }
+    }
+
+    /// A place beyond `default_pool_size`, for one who has waited long enough.
+    fn try_reserve(self: &Arc<Self>, waiting: &Waiting<'_>) -> Option<Slot> {
+        let inner = &mut *self.lock();
+        if inner.is_full_with_reserve(&waiting.key) {
+            return None;
+        }
+        inner.groups.get_mut(&waiting.key)?.leave(waiting.ticket)?;
+        inner.open(&waiting.key);
+        inner.sort(&waiting.key);
+        Some(Slot { pool: self.clone(), key: Some(waiting.key.clone()) })
     }
 
     fn try_acquire(self: &Arc<Self>, identity: &Arc<Identity>) -> Attempt<'_> {
@@ -234,18 +270,21 @@ impl Pool {
 
     /// Closes connections that were kept for too long. Called now and then.
     pub fn close_expired(&self) {
-        let Some(life_time) = self.lock().limits.life_time else {
-            return;
-        };
         let now = Instant::now();
-        let expired = self.lock().take_idle(|conn| now.duration_since(conn.idle_since) >= life_time);
+        let mut inner = self.lock();
+        let Limits { life_time, most_age, ends, .. } = inner.limits;
+        let unused =
+            |conn: &ServerConn| life_time.is_some_and(|most| now.duration_since(conn.idle_since) >= most);
+        let old = |conn: &ServerConn| most_age.is_some_and(|most| now.duration_since(conn.since) >= most);
+        let expired = inner.take_idle(|more, conn| old(conn) || ((more || ends) && unused(conn)));
+        drop(inner);
         // Only now, as it frees places.
         drop(expired);
     }
 
     /// Closes every kept connection: its server failed, or the proxy ends.
     pub fn close_idle(&self) {
-        let idle = self.lock().take_idle(|_| true);
+        let idle = self.lock().take_idle(|_, _| true);
         drop(idle);
     }
 
@@ -336,7 +375,7 @@ impl Inner {
         let Some(group) = self.groups.get(key) else {
             return Fate::Closed;
         };
-        if self.is_over(key) {
+        if self.is_over(key) || self.limits.is_worn(conn) {
             return Fate::Closed;
         }
         // Who could use its place: one of the group, or of another that then
@@ -383,11 +422,29 @@ impl Inner {
     }
 
     /// Kept connections, to be dropped when the lock is gone.
-    fn take_idle(&mut self, mut predicate: impl FnMut(&ServerConn) -> bool) -> Vec<ServerConn> {
-        let groups = self.groups.values_mut();
-        let taken: Vec<_> = groups.flat_map(|group| group.take_all(&mut predicate)).collect();
+    /// `predicate` is told whether its group has more than `min_pool_size` with it.
+    fn take_idle(&mut self, predicate: impl Fn(bool, &ServerConn) -> bool) -> Vec<ServerConn> {
+        let mut taken = Vec::new();
+        for group in self.groups.values_mut() {
+            let (mut open, least) = (group.open, group.quota.least);
+            taken.extend(group.take_all(|conn| {
+                let takes = predicate(open > least, conn);
+                open -= usize::from(takes);
+                takes
+            }));
+        }
         self.idle -= taken.len();
         taken
+    }
+}
+
+// === impl Limits ===
+
+impl Limits {
+    /// Whether a connection has done its work.
+    fn is_worn(&self, conn: &ServerConn) -> bool {
+        self.most_age.is_some_and(|most| conn.since.elapsed() >= most)
+            || self.most_uses.is_some_and(|most| conn.uses >= most)
     }
 }
 

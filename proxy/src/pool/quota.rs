@@ -1,7 +1,7 @@
 //! How many connections to one server a user may have, a database, and both
 //! together.
 
-use super::group::{Group, Ticket};
+use super::group::Ticket;
 use super::queue::Inner;
 use crate::config::Config;
 use hashbrown::HashMap;
@@ -15,6 +15,10 @@ pub(super) type GroupKey = (Arc<str>, Arc<str>);
 pub(super) struct Quota {
     /// `pool_size`
     pub group: usize,
+    /// `reserve_pool_size`: so many more, for those who have waited for long.
+    pub reserve: usize,
+    /// `min_pool_size`: so many are not closed for being unused.
+    pub least: usize,
     /// `max_db_connections`
     pub database: usize,
     /// `max_user_connections`
@@ -44,6 +48,8 @@ impl Quota {
     pub fn of(config: &Config, (user, database): &GroupKey) -> Self {
         Quota {
             group: config.pool_size(database, user),
+            reserve: config.reserve_pool_size(database),
+            least: config.min_pool_size(database),
             database: config.max_db_connections(database).unwrap_or(usize::MAX),
             user: config.max_user_connections(user).unwrap_or(usize::MAX),
         }
@@ -121,10 +127,24 @@ impl Inner {
     /// The limit that forbids one more connection of this group; or would, if
     /// one of the group `freed` were closed.
     pub fn full(&self, key: &GroupKey, freed: Option<&GroupKey>) -> Option<Full> {
-        let quota = match self.groups.get(key) {
+        self.reached(self.quota(key), key, freed)
+    }
+
+    /// The same for one of the reserve.
+    pub fn is_full_with_reserve(&self, key: &GroupKey) -> bool {
+        let quota = self.quota(key);
+        let group = quota.group.saturating_add(quota.reserve);
+        self.reached(Quota { group, ..quota }, key, None).is_some()
+    }
+
+    fn quota(&self, key: &GroupKey) -> Quota {
+        match self.groups.get(key) {
             Some(group) => group.quota,
             None => Quota::of(&self.limits.config, key),
-        };
+        }
+    }
+
+    fn reached(&self, quota: Quota, key: &GroupKey, freed: Option<&GroupKey>) -> Option<Full> {
         let limits = [
             (Full::Group, quota.group),
             (Full::Database, quota.database),
@@ -161,11 +181,14 @@ impl Inner {
 
     /// More connections than the limits allow, which may have been lowered.
     pub fn is_over(&self, key: &GroupKey) -> bool {
-        let Some(Group { quota, .. }) = self.groups.get(key) else {
+        let Some(group) = self.groups.get(key) else {
             return false;
         };
+        let quota = group.quota;
+        // Those of the reserve stay as long as somebody waits.
+        let reserve = if group.waiting() > 0 { quota.reserve } else { 0 };
         let over = |full, most| most != usize::MAX && self.count(full, key) > most;
-        over(Full::Group, quota.group)
+        over(Full::Group, quota.group.saturating_add(reserve))
             || over(Full::Database, quota.database)
             || over(Full::User, quota.user)
             || over(Full::Server, self.limits.in_all)

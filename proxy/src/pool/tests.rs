@@ -37,6 +37,10 @@ fn limits() -> Limits {
         connect_timeout: Duration::from_secs(10),
         keep: true,
         life_time: None,
+        reserve_timeout: Duration::from_secs(5),
+        ends: false,
+        most_age: None,
+        most_uses: None,
     }
 }
 
@@ -335,4 +339,57 @@ async fn who_waited_in_vain_is_told_for_which_limit() {
         assert!(told.detail.as_ref().unwrap().contains(whose), "{told:?}");
         assert!(told.hint.as_ref().unwrap().contains(key), "{told:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_waited_long_enough_gets_one_of_the_reserve() {
+    let (pool, alice) = (pool(1, 10), identity("alice"));
+    pool.set_limits(Limits {
+        config: config("default_pool_size = 1\nreserve_pool_size = 1", ""),
+        ..limits()
+    });
+    let _first = slot(Poll::Ready(pool.acquire(&alice).await));
+    let began = tokio::time::Instant::now();
+    let reserved = slot(Poll::Ready(pool.acquire(&alice).await));
+    assert_eq!(began.elapsed().as_secs(), 5);
+    // There is one of them.
+    let error = pool.acquire(&alice).await.unwrap_err();
+    assert!(error.to_client(&pool.target.backend).message.contains("waited 1min"));
+    // While others wait it is handed on, else closed.
+    let mut waiting = pin!(pool.acquire(&alice));
+    assert!(poll(waiting.as_mut()).is_pending());
+    let (reserved, _server) = conn(reserved, &alice);
+    pool.put_back(reserved);
+    pool.put_back(kept(poll(waiting.as_mut())));
+    assert_eq!(pool.usage(), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_lent_often_enough_is_closed() {
+    let (pool, alice) = (pool(1, 10), identity("alice"));
+    pool.set_limits(Limits { most_uses: Some(2), ..limits() });
+    let (first, _server) = conn(slot(Poll::Ready(pool.acquire(&alice).await)), &alice);
+    first.release(&[]).await;
+    kept(Poll::Ready(pool.acquire(&alice).await)).release(&[]).await;
+    assert_eq!(pool.usage(), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn an_old_connection_is_closed_and_the_least_are_kept() {
+    let (pool, alice) = (pool(5, 10), identity("alice"));
+    let mut servers = Vec::new();
+    let mut conns = Vec::new();
+    for _ in 0..3 {
+        let (conn, server) = conn(slot(Poll::Ready(pool.acquire(&alice).await)), &alice);
+        servers.push(server);
+        conns.push(conn);
+    }
+    conns.into_iter().for_each(|conn| pool.put_back(conn));
+    let least = config("default_pool_size = 10\nmin_pool_size = 2", "");
+    pool.set_limits(Limits { life_time: Some(Duration::ZERO), config: least.clone(), ..limits() });
+    pool.close_expired();
+    assert_eq!(pool.usage(), (2, 2, 0));
+    pool.set_limits(Limits { most_age: Some(Duration::ZERO), config: least, ..limits() });
+    pool.close_expired();
+    assert_eq!(pool.usage(), (0, 0, 0));
 }

@@ -34,7 +34,7 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
@@ -52,13 +52,12 @@ pub async fn serve(
     worker: Rc<Worker>,
     socket: Plain,
     peer: Peer,
-    seat: Seat,
+    mut seat: Seat,
     mut stop: watch::Receiver<Phase>,
 ) {
-    let crowded = seat.number > worker.proxy.config().max_client_conn;
     let client = Client { stream: Stream::Plain(socket), inbox: Inbox::default(), outbox: Outbox::default() };
     let mut newcomer = Newcomer { client, peer };
-    let (known, _place) = match start(&worker, &mut newcomer, crowded).await {
+    let (known, _place) = match start(&worker, &mut newcomer, &mut seat).await {
         Ok(Some(known)) => known,
         Ok(None) | Err(End::Client | End::Server) => return,
         Err(End::Fatal(error)) => return farewell(&mut newcomer.client, error).await,
@@ -113,27 +112,36 @@ async fn farewell(client: &mut Client, mut error: PgError) {
 async fn start(
     worker: &Rc<Worker>,
     newcomer: &mut Newcomer,
-    crowded: bool,
+    seat: &mut Seat,
 ) -> Result<Option<(Known, Place)>, End> {
-    let limit = worker.proxy.config().authentication_timeout.unwrap_or(Duration::MAX);
-    let login = async {
-        let Some(startup) = newcomer.greet(worker).await? else {
-            return Ok(None);
-        };
-        if worker.proxy.life.phase() == Phase::Smart {
-            // cannot_connect_now, as PostgreSQL says it
-            return Err(End::Fatal(PgError::fatal("57P03", "the database system is shutting down")));
-        }
-        if crowded {
-            return Err(End::Fatal(
-                PgError::fatal("53300", "sorry, too many clients already")
-                    .with_hint("Raise max_client_conn in waypool.toml, or use fewer clients."),
-            ));
-        }
-        let credentials = newcomer.authenticate(worker, &startup).await?;
-        admit(worker, &newcomer.peer, Known { startup, credentials }).map(Some).map_err(End::Fatal)
+    let proxy = &worker.proxy;
+    let limit = proxy.config().authentication_timeout.unwrap_or(Duration::MAX);
+    let began = Instant::now();
+    let Some(startup) = within(limit, newcomer.greet(worker)).await? else {
+        return Ok(None);
     };
-    match tokio::time::timeout(limit, login).await {
+    if proxy.life.phase() == Phase::Smart {
+        // cannot_connect_now, as PostgreSQL says it
+        return Err(End::Fatal(PgError::fatal("57P03", "the database system is shutting down")));
+    }
+    if seat.number > proxy.config().max_client_conn {
+        return Err(End::Fatal(
+            PgError::fatal("53300", "sorry, too many clients already")
+                .with_hint("Raise max_client_conn in waypool.toml, or use fewer clients."),
+        ));
+    }
+    let left = limit.saturating_sub(began.elapsed());
+    let config = proxy.config().clone();
+    seat.child = tokio::select! {
+        child = proxy.children.take(&config) => child.map_err(End::Fatal)?,
+        end = newcomer.gone() => return Err(end),
+    };
+    let credentials = within(left, newcomer.authenticate(worker, &startup)).await?;
+    admit(worker, &newcomer.peer, Known { startup, credentials }).map(Some).map_err(End::Fatal)
+}
+
+async fn within<T>(limit: Duration, step: impl Future<Output = Result<T, End>>) -> Result<T, End> {
+    match tokio::time::timeout(limit, step).await {
         Ok(result) => result,
         Err(_) => Err(End::Fatal(PgError::fatal("57014", "canceling authentication due to timeout"))),
     }
@@ -202,6 +210,7 @@ impl Session {
         let mut session = Session {
             client,
             cancel: worker.proxy.cancels.enter(key_len),
+            clock: worker.clocks.enter(),
             links: Links::new(worker.proxy.cluster.backends.len()),
             worker,
             identity: Arc::new(Identity {

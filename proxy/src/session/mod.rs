@@ -14,8 +14,10 @@
 //! - `observe`: what observers are told
 //! - `sharing`: pool modes transaction and statement
 //! - [`cancel`]: cancel requests
+//! - [`clock`]: limits in time
 
 pub mod cancel;
+pub mod clock;
 pub mod extended;
 pub mod greeting;
 pub mod link;
@@ -115,6 +117,7 @@ pub struct Session {
     /// The primary's connection has state that cannot be rebuilt elsewhere.
     sticky: bool,
     cancel: cancel::Handle,
+    clock: Rc<clock::Clock>,
     /// Bytes still to come of a client's message that is being passed on.
     passing: usize,
     /// The lead reads COPY data.

@@ -1,6 +1,7 @@
 //! Waiting for bytes from either side, and the servers' answers on their way
 //! to the client.
 
+use super::clock::Doing;
 use super::link::{Link, bit};
 use super::prepared::Undo;
 use super::{End, Session};
@@ -21,21 +22,26 @@ impl Session {
     /// Moves bytes until something happened that the main loop should see:
     /// new bytes of the client, the end of an answer, a lost server.
     pub(super) async fn wait(&mut self) -> Result<(), End> {
-        let idle_limit = self.worker.proxy.config().client_idle_limit;
-        let Some(limit) = idle_limit.filter(|_| !self.is_busy()) else {
-            return poll_fn(|cx| self.poll_progress(cx)).await;
+        let doing = match (self.is_busy(), self.transaction.status) {
+            (true, _) => Doing::Query,
+            (false, TransactionStatus::Idle) => Doing::Idle,
+            (false, _) => Doing::IdleInTransaction,
         };
-        match tokio::time::timeout(limit, poll_fn(|cx| self.poll_progress(cx))).await {
-            Ok(result) => result,
-            Err(_) => Err(End::Fatal(PgError::fatal(
-                "57P05",
-                format!("terminating connection due to client_idle_limit ({} s)", limit.as_secs()),
-            ))),
-        }
+        self.clock.note(doing, &self.worker.clocks);
+        let moved = poll_fn(|cx| self.poll_progress(cx)).await;
+        let Some(exceeded) = self.clock.exceeded() else {
+            return moved;
+        };
+        // What the client asked for is of no use any more.
+        self.worker.proxy.cancels.cancel(self.cancel.pid, self.cancel.key()).await;
+        Err(End::Fatal(exceeded.error()))
     }
 
     pub(super) fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         self.progress = false;
+        if self.clock.is_exceeded(cx) {
+            return Poll::Ready(Ok(()));
+        }
         loop {
             self.poll_flush_client(cx)?;
             for id in 0..self.links.len() {
@@ -273,6 +279,7 @@ impl Session {
                 let unanswered: Vec<_> = link.replies.take_unanswered().collect();
                 self.undo(id, unanswered);
                 if relay {
+                    self.clock.answered(status == TransactionStatus::Idle, &self.worker.clocks);
                     self.watched_ready(self.answered);
                 }
                 if !relay {

@@ -40,14 +40,8 @@ pub fn numbers(settings: &Settings, report: &mut Report) -> Numbers {
     Numbers(used)
 }
 
-/// Writes the tables. `most` is the limit of connections to one server.
-pub fn write(
-    numbers: &Numbers,
-    settings: &Settings,
-    most: Option<i64>,
-    document: &mut Document,
-    report: &mut Report,
-) {
+/// Writes the tables.
+pub fn write(numbers: &Numbers, settings: &Settings, document: &mut Document, report: &mut Report) {
     document.section("The servers");
     if numbers.0.is_empty() {
         report.add(Group::Attention, "backend_hostname0", "no server is configured: write a [[backend]]");
@@ -80,9 +74,6 @@ pub fn write(
         let is_socket = hostname.is_empty() || hostname.starts_with('/');
         if !is_socket && !settings.boolean("ssl") {
             document.set_because("sslmode", text("disable"), "ssl = off");
-        }
-        if let Some(most) = most {
-            document.set_because("max_connections", most, "num_init_children * max_pool");
         }
     }
 }

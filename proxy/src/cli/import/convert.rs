@@ -22,6 +22,9 @@ pub struct Input {
     pub passwords: Option<(PathBuf, Passwords)>,
 }
 
+/// The largest number that `waypool.toml` has for a limit.
+const MOST: i64 = 1_000_000;
+
 /// Writes `waypool.toml`.
 pub fn convert(input: &Input, report: &mut Report) -> String {
     let numbers = backends::numbers(&input.settings, report);
@@ -33,8 +36,7 @@ pub fn convert(input: &Input, report: &mut Report) -> String {
     writer.clients();
     writer.caches();
     writer.log();
-    let most = writer.most_connections();
-    backends::write(&numbers, writer.settings, most, &mut writer.document, writer.report);
+    backends::write(&numbers, writer.settings, &mut writer.document, writer.report);
     writer.users();
     writer.plugins(&numbers);
     writer.document.into_text()
@@ -71,18 +73,21 @@ impl Writer<'_> {
     }
 
     fn most_clients(&mut self) {
-        let children = self.settings.integer("num_init_children");
-        let reserved = self.settings.integer("reserved_connections");
-        let most = children.saturating_sub(reserved).max(1);
-        let why = if reserved > 0 { "num_init_children - reserved_connections" } else { "num_init_children" };
-        self.document.set_because("max_client_conn", most, why);
-        if self.changed("num_init_children") && reserved == 0 {
-            let what = format!(
-                "max_client_conn = {most}. One client more gets the error 53300 at once, instead of \
-                 waiting to be accepted; raise max_client_conn to let more wait for one of the \
-                 default_pool_size = {children} server connections"
-            );
-            self.report.add(Group::Changed, "num_init_children", what);
+        let children = self.children();
+        let backlog = self.settings.integer("listen_backlog_multiplier").clamp(1, 1_000);
+        let most = children.saturating_mul(backlog.saturating_add(1)).min(MOST);
+        self.document.set_because(
+            "max_client_conn",
+            most,
+            "num_init_children are served, num_init_children * listen_backlog_multiplier may wait",
+        );
+        self.document.set("num_init_children", children);
+        let reserved = self.settings.integer("reserved_connections").min(children - 1);
+        if reserved > 0 {
+            self.document.set("reserved_connections", reserved);
+        }
+        if self.changed("listen_backlog_multiplier") {
+            self.document.set("listen_backlog_multiplier", backlog);
         }
     }
 
@@ -103,20 +108,23 @@ impl Writer<'_> {
 
     fn pool(&mut self) {
         self.document.section("The pool");
-        let children = self.settings.integer("num_init_children").max(1);
+        let children = self.children();
         self.document.set_because(
             "default_pool_size",
             children,
             "num_init_children: so many clients can be of the same user and database",
         );
-        if self.changed("max_pool") {
-            let most = self.most_connections().unwrap_or_default();
-            let what =
-                format!("max_connections = {most} in each [[backend]] keeps num_init_children * max_pool");
-            self.report.add(Group::Changed, "max_pool", what);
-        }
+        self.document.set("max_pool", self.settings.integer("max_pool").clamp(1, MOST));
         self.boolean("connection_cache");
         self.duration("connection_life_time");
+        let life_time = self.settings.duration("child_life_time");
+        if !life_time.is_zero() {
+            self.document.set("child_life_time", text(&show_duration(life_time)));
+        }
+        let most = self.settings.integer("child_max_connections");
+        if most > 0 {
+            self.document.set("child_max_connections", most.min(1_000_000_000));
+        }
         self.array("reset_query_list", ';');
     }
 
@@ -335,12 +343,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Pgpool-II's limit of connections to one server, which the servers'
-    /// own `max_connections` was made for. `None`: too many to be a limit.
-    fn most_connections(&self) -> Option<i64> {
-        let pools = self.settings.integer("max_pool").max(1);
-        let most = self.settings.integer("num_init_children").max(1).saturating_mul(pools);
-        (most <= 1_000_000).then_some(most)
+    fn children(&self) -> i64 {
+        self.settings.integer("num_init_children").clamp(1, MOST)
     }
 
     /// The classifier refuses both together.

@@ -59,9 +59,11 @@ fn an_empty_file_binds_what_pgpool_would() {
     assert_eq!(config.port, 9999);
     assert_eq!(config.listen_addresses, ["localhost"]);
     assert!(!config.enable_pool_hba);
-    assert_eq!((config.max_client_conn, config.default_pool_size), (32, 32));
+    assert_eq!((config.max_client_conn, config.default_pool_size), (96, 32));
+    assert_eq!((config.num_init_children, config.max_pool), (Some(32), Some(4)));
+    assert_eq!(config.child_life_time, Some(secs(300)));
     assert_eq!(config.backends[0].weight, 0.0);
-    assert_eq!(config.backends[0].max_connections, Some(128));
+    assert_eq!(config.backends[0].max_connections, None);
     assert_eq!(config.backends[0].sslmode, SslMode::Disable);
     assert_eq!(config.auth_file, None);
     assert!(report.is_empty(), "{report}\n{text}");
@@ -76,7 +78,8 @@ fn streaming() {
     assert_eq!(config.backend_clustering_mode, ClusteringMode::StreamingReplication);
     assert_eq!(config.listen_addresses, ["*"]);
     assert_eq!(config.unix_socket_directories, [folder.0.path()]);
-    assert_eq!((config.max_client_conn, config.default_pool_size), (100, 100));
+    assert_eq!((config.max_client_conn, config.default_pool_size), (300, 100));
+    assert_eq!((config.num_init_children, config.max_pool), (Some(100), Some(2)));
     assert_eq!(config.authentication_timeout, Some(secs(60)));
     assert_eq!(config.client_idle_limit, Some(secs(600)));
     assert_eq!(config.connection_life_time, None);
@@ -98,7 +101,6 @@ fn streaming() {
     assert_eq!(third.hostname, Host::Tcp("server3".to_owned()));
     assert_eq!((third.port, third.weight), (5433, 0.5));
     assert_eq!(third.flag, BackendFlag { allow_to_failover: false, always_primary: false });
-    assert_eq!(third.max_connections, Some(200));
 
     assert_eq!(report.lines(Group::Unknown), ["log_conections (line 82): did you mean log_connections?"]);
     let attention = report.lines(Group::Attention);
@@ -192,7 +194,7 @@ fn debian() {
     assert_eq!(config.listen_addresses, ["localhost", "10.0.0.1"]);
     assert_eq!(config.unix_socket_directories, [folder.0.path()]);
     assert_eq!(config.unix_socket_permissions, 0o700);
-    assert_eq!(config.max_client_conn, 30);
+    assert_eq!((config.num_init_children, config.reserved_connections), (Some(32), 2));
     assert_eq!(config.connect_timeout, secs(15));
     assert_eq!(config.health_check_period, secs(40));
     assert_eq!(config.reset_query_list, ["ABORT", "RESET ALL", "SET SESSION AUTHORIZATION DEFAULT"]);

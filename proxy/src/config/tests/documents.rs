@@ -209,6 +209,7 @@ fn the_documentation_tells_restart_from_reload() {
     }
     let other = "port = 1\nlisten_addresses = '*'\nunix_socket_directories = '/'\n\
                  unix_socket_permissions = '0700'\nworker_threads = 3\n\
+                 num_init_children = 7\nlisten_backlog_multiplier = 7\n\
                  backend_clustering_mode = 'raw'\nmax_client_conn = 7\npool_mode = 'statement'\n\
                  sr_check_password = 'x'\nsr_check_database = 'd'\nrelcache_size = 7\n\
                  relcache_expire = 7\nstatement_cache_size = '2MB'\nadmin.socket = ''\n";

@@ -31,7 +31,11 @@ at_top! {
     plugin_key_at_top: "deadline = 1" => r#"1:1: unknown key "deadline": it belongs into a [plugins.NAME] table"#;
 
     pgpool_backend: "backend_hostname0 = 'a'" => r#"1:1: backend_hostname0 is Pgpool-II's: write hostname = "…" in a [[backend]] table"#;
-    pgpool_renamed: "num_init_children = 32" => "1:1: num_init_children is Pgpool-II's: write max_client_conn = …, the most clients at a time";
+    pgpool_renamed: "socket_dir = \"/tmp\"" => r#"1:1: socket_dir is Pgpool-II's: write unix_socket_directories = ["…"]"#;
+    pgbouncer_renamed: "server_idle_timeout = 600" => "1:1: server_idle_timeout is PgBouncer's: write connection_life_time = …, which is the same";
+    children_missing: "max_pool = 4" => "1:12: max_pool needs num_init_children: write num_init_children = 32";
+    children_missing_for_reserve: "reserved_connections = 4" => "1:24: reserved_connections needs num_init_children: write num_init_children = 32";
+    all_reserved: "num_init_children = 4\nreserved_connections = 4" => "2:24: reserved_connections must be less than num_init_children, or no client could connect";
     pgpool_in_plugin: "load_balance_mode = true" => "1:1: load_balance_mode is Pgpool-II's: it belongs into [plugins.balance.config]";
     pgpool_per_server: "connect_timeout1 = 1" => "1:1: connect_timeout1 is Pgpool-II's: write it without the number, once for all servers";
     pgpool_later: "use_watchdog = true" => "1:1: Pgpool-II's use_watchdog is not supported yet: remove the line";

@@ -6,7 +6,7 @@ use crate::protocol::startup::{self, NEWEST_MINOR, Request, Startup};
 use crate::protocol::{PgError, backend};
 use crate::session::{Client, End};
 use crate::worker::Worker;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
 
 /// A client that has not said yet who it is.
@@ -63,6 +63,14 @@ impl Newcomer {
         match poll_fn(|cx| inbox.poll_fill(cx, stream)).await {
             Ok(0) | Err(_) => Err(End::Client),
             Ok(_) => Ok(()),
+        }
+    }
+
+    /// Returns when the client leaves, which has nothing to say now.
+    pub(super) async fn gone(&mut self) -> End {
+        match self.fill().await {
+            Err(end) => end,
+            Ok(()) => pending().await,
         }
     }
 
