@@ -34,19 +34,20 @@ struct Seen {
 struct Talker {
     stream: TcpStream,
     buffer: Vec<u8>,
+    /// Its application_name
+    name: String,
 }
 
 /// The end of a conversation.
 struct Cut;
 
 impl Talker {
-    async fn login(port: u16, tag: usize) -> Result<Talker, Cut> {
+    async fn login(port: u16, name: &str, tag: usize) -> Result<Talker, Cut> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(|_| Cut)?;
-        let mut talker = Talker { stream, buffer: Vec::new() };
-        let name = format!("client {tag}");
-        let parameters =
-            [("user", "postgres"), ("database", "postgres"), ("application_name", name.as_str())];
-        talker.ask(&startup((3, 0), &parameters)).await?;
+        let mut talker = Talker { stream, buffer: Vec::new(), name: format!("{name} {tag}") };
+        let who = [("user", "postgres"), ("database", "postgres"), ("application_name", &talker.name)];
+        let hello = startup((3, 0), &who);
+        talker.ask(&hello).await?;
         talker.ask(&[parse("mine", &format!("SELECT $1::text || ' of {tag}'")), sync()].concat()).await?;
         Ok(talker)
     }
@@ -99,7 +100,7 @@ impl Talker {
         }
         let text = "SELECT current_setting('application_name') || '|' || \
                     coalesce(current_setting('waypool_test.tag', true), '')";
-        let state = format!("client {tag}|{tag}.{}", n - n % 4);
+        let state = format!("{}|{tag}.{}", self.name, n - n % 4);
         check(&self.ask(&query(text.to_owned())).await?, &state);
         self.ask(&query("BEGIN".into())).await?;
         let values = self.ask(&query(format!("SELECT '{mine} in a transaction'"))).await?;
@@ -151,12 +152,14 @@ fn run(crowd: Crowd, kills: bool) {
 }
 
 async fn talk(port: u16, crowd: Crowd, kills: bool) -> Rc<Seen> {
+    // Both tests may run at a time, on the same servers.
+    let name = if kills { "mortal" } else { "client" };
     let answers = (0..crowd.clients).map(|_| Cell::new(0)).collect();
     let seen = Rc::new(Seen { answers, ..Seen::default() });
     // All of them first: then they compete on equal terms.
     let mut talkers = Vec::new();
     for tag in 0..crowd.clients {
-        talkers.push(Talker::login(port, tag).await.ok());
+        talkers.push(Talker::login(port, name, tag).await.ok());
     }
     let end = Instant::now() + crowd.length;
     let tasks = talkers.into_iter().enumerate().map(|(tag, talker)| {
@@ -165,7 +168,7 @@ async fn talk(port: u16, crowd: Crowd, kills: bool) -> Rc<Seen> {
             let mut talker = talker;
             while Instant::now() < end {
                 let Some(mut one) = talker.take() else {
-                    talker = Talker::login(port, tag).await.ok();
+                    talker = Talker::login(port, name, tag).await.ok();
                     continue;
                 };
                 for n in 0.. {
@@ -211,7 +214,7 @@ async fn kill_until(end: Instant, crowd: Crowd, tasks: &[tokio::task::JoinHandle
         }
         if n % 10 == 0 {
             let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                       WHERE application_name LIKE 'client %' ORDER BY random() LIMIT 1";
+                       WHERE application_name LIKE 'mortal %' ORDER BY random() LIMIT 1";
             let server = &servers[n / 10 % servers.len()];
             let killed = tokio::task::spawn_blocking(|| server.psql(sql)).await.unwrap().unwrap();
             seen.killed.set(seen.killed.get() + u64::from(killed == "t"));
