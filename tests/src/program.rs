@@ -52,7 +52,7 @@ impl std::fmt::Display for Finished {
 /// A program of PostgreSQL's, which will connect to the proxy as `postgres`.
 pub fn program(proxy: &Proxy, name: &str) -> Command {
     let installation = Installation::find().unwrap_or_else(|error| panic!("{error}"));
-    pointed_at(proxy, &installation.bin_dir().join(name))
+    pointed_at(proxy, &installation.program(name))
 }
 
 /// Python with a program of `tests/clients`, which will connect to the proxy.
