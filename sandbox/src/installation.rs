@@ -18,12 +18,15 @@ const KNOWN_PLACES: [(&str, &str, &str); 4] = [
 ];
 
 /// The programs without which there is no sandbox.
-const NEEDED: [&str; 5] = ["postgres", "initdb", "pg_basebackup", "pg_isready", "psql"];
+const SERVER: [&str; 2] = ["postgres", "initdb"];
+/// These may be another version's.
+const CLIENTS: [&str; 2] = ["pg_isready", "psql"];
 
-/// A folder with PostgreSQL's server and client programs.
+/// A folder with PostgreSQL's server programs, and one with its client programs.
 #[derive(Clone, Debug)]
 pub struct Installation {
     bin_dir: PathBuf,
+    clients: PathBuf,
     major_version: u32,
 }
 
@@ -41,17 +44,33 @@ impl Installation {
             .ok_or_else(|| not_installed(candidates))
     }
 
-    /// The installation whose programs lie in `bin_dir`.
+    /// The installation whose server programs lie in `bin_dir`. Some packages
+    /// bring nothing else: the clients are then those of another installation.
     pub fn at(bin_dir: &Path) -> Result<Installation> {
-        let complete = NEEDED.iter().all(|name| bin_dir.join(name).is_file());
-        let major_version = complete.then(|| major_version(bin_dir)).flatten();
-        match major_version {
-            Some(major_version) => Ok(Installation { bin_dir: bin_dir.to_path_buf(), major_version }),
-            None => Err(not_installed([bin_dir.to_path_buf()])),
-        }
+        let missing = || not_installed([bin_dir.to_path_buf()]);
+        let has_server = has(bin_dir, &SERVER);
+        let major_version = has_server.then(|| major_version(bin_dir)).flatten().ok_or_else(missing)?;
+        let clients = match has(bin_dir, &CLIENTS) {
+            true => Some(bin_dir.to_path_buf()),
+            false => candidates().into_iter().rfind(|folder| has(folder, &CLIENTS)),
+        };
+        let clients = clients.ok_or_else(missing)?;
+        Ok(Installation { bin_dir: bin_dir.to_path_buf(), clients, major_version })
     }
 
-    /// The folder that holds `initdb`, `postgres`, `pgbench` and so on.
+    /// Where a program of this name lies.
+    pub fn program(&self, name: &str) -> PathBuf {
+        let own = self.bin_dir.join(name);
+        if own.is_file() { own } else { self.clients.join(name) }
+    }
+
+    /// `pg_basebackup` works with servers of its own version and older ones.
+    pub(crate) fn has_base_backup(&self) -> bool {
+        self.bin_dir.join("pg_basebackup").is_file()
+    }
+
+    /// The folder that holds `initdb`, `postgres` and mostly all the others; see
+    /// [`Installation::program`].
     pub fn bin_dir(&self) -> &Path {
         &self.bin_dir
     }
@@ -60,6 +79,10 @@ impl Installation {
     pub fn major_version(&self) -> u32 {
         self.major_version
     }
+}
+
+fn has(folder: &Path, programs: &[&str]) -> bool {
+    programs.iter().all(|name| folder.join(name).is_file())
 }
 
 fn not_installed(looked: impl IntoIterator<Item = PathBuf>) -> Error {

@@ -27,6 +27,7 @@
 //! does the same (see `guardian.sh`).
 
 mod account;
+mod backup;
 mod builder;
 mod cluster;
 mod error;

@@ -29,7 +29,7 @@ impl Workshop {
     /// A program that talks to a server, as ourselves. The caller's libpq
     /// settings must not leak in, and messages stay in English.
     pub(crate) fn client_program(&self, name: &str) -> Command {
-        let mut command = Command::new(self.installation.bin_dir().join(name));
+        let mut command = Command::new(self.installation.program(name));
         for (variable, _) in env::vars_os() {
             if variable.to_string_lossy().starts_with("PG") {
                 command.env_remove(variable);

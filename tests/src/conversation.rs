@@ -29,6 +29,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub struct Conversation {
     pub name: &'static str,
     steps: Vec<Step>,
+    protocol: (u16, u16),
+    /// The server's major version must be this one, or a later one.
+    pub since: u32,
     /// Further startup parameters.
     parameters: Vec<(&'static str, &'static str)>,
     /// Whether it needs a session: in transaction mode it may go otherwise.
@@ -64,6 +67,8 @@ pub fn talk(name: &'static str) -> Conversation {
     Conversation {
         name,
         steps: Vec::new(),
+        protocol: (3, 0),
+        since: 0,
         parameters: Vec::new(),
         needs_session: false,
         needs_one_server: false,
@@ -76,6 +81,12 @@ impl Conversation {
     pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
         self.parameters.push((name, value));
         self
+    }
+
+    /// Asks for this version of the protocol, which servers know since this one
+    /// of theirs.
+    pub fn protocol(self, version: (u16, u16), since: u32) -> Self {
+        Conversation { protocol: version, since, ..self }
     }
 
     /// Says these messages in one write.
@@ -153,7 +164,7 @@ impl Conversation {
         let mut player = Player::new(port, cluster);
         let mut parameters = vec![("user", waypool_sandbox::SUPERUSER), ("database", database)];
         parameters.extend(&self.parameters);
-        player.say(&wire::startup((3, 0), &parameters));
+        player.say(&wire::startup(self.protocol, &parameters));
         player.listen(1, |message| message.tag == b'Z');
         for step in &self.steps {
             player.take_step(step);

@@ -37,6 +37,6 @@ pub mod wire;
 pub use builder::{Builder, waypool};
 pub use clients::{client, client_with_messages, connect, psql, psql_error, psql_in, run_async};
 pub use database::{Database, primary_and_standby};
-pub use program::{Finished, program, python, run};
+pub use program::{Finished, program, program_at, python, python_at, run};
 pub use proxy::{Former, Proxy};
 pub use wait::{PATIENCE, rss_kib, wait_until};

@@ -25,7 +25,7 @@ pub fn quiet_servers() -> &'static Cluster {
     CLUSTER.get_or_init(|| {
         let cluster = Cluster::builder().standbys(1).start().unwrap_or_else(|error| panic!("{error}"));
         let primary = cluster.primary();
-        let mut pgbench = Command::new(cluster.installation().bin_dir().join("pgbench"));
+        let mut pgbench = Command::new(cluster.installation().program("pgbench"));
         pgbench.args(["-i", "-q", "-s", "4", "-h"]).arg(primary.socket_dir());
         pgbench.args(["-p", &primary.port().to_string(), "-U", "postgres", "postgres"]);
         run(&mut pgbench, "").ok();

@@ -52,24 +52,30 @@ impl std::fmt::Display for Finished {
 /// A program of PostgreSQL's, which will connect to the proxy as `postgres`.
 pub fn program(proxy: &Proxy, name: &str) -> Command {
     let installation = Installation::find().unwrap_or_else(|error| panic!("{error}"));
-    pointed_at(proxy, &installation.bin_dir().join(name))
+    program_at(proxy.port(), proxy.folder(), &installation.program(name))
 }
 
 /// Python with a program of `tests/clients`, which will connect to the proxy.
 pub fn python(proxy: &Proxy, script: &str) -> Command {
+    python_at(proxy.port(), proxy.folder(), script)
+}
+
+/// The same for whoever listens on this port. `home` is a folder of the test's.
+pub fn python_at(port: u16, home: &Path, script: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let interpreter = match std::env::var_os("WAYPOOL_PYTHON") {
         Some(path) => PathBuf::from(path),
         None => root.join("../target/venv/bin/python"),
     };
     assert!(interpreter.exists(), "{} is missing: tools/setup.sh makes it", interpreter.display());
-    let mut command = pointed_at(proxy, &interpreter);
+    let mut command = program_at(port, home, &interpreter);
     command.env("PYTHONDONTWRITEBYTECODE", "1").arg(root.join("clients").join(script));
     command
 }
 
-/// The caller's libpq settings must not leak in, and messages stay in English.
-fn pointed_at(proxy: &Proxy, program: &Path) -> Command {
+/// A program which will connect to this port as `postgres`. The caller's libpq
+/// settings must not leak in, and messages stay in English.
+pub fn program_at(port: u16, home: &Path, program: &Path) -> Command {
     let mut command = Command::new(program);
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("PG") {
@@ -79,12 +85,12 @@ fn pointed_at(proxy: &Proxy, program: &Path) -> Command {
     command
         .env("LC_ALL", "C")
         .env("PGHOST", "127.0.0.1")
-        .env("PGPORT", proxy.port().to_string())
+        .env("PGPORT", port.to_string())
         .env("PGUSER", waypool_sandbox::SUPERUSER)
         .env("PGDATABASE", "postgres")
         // No .pgpass, no psqlrc and no certificates of whoever runs the tests.
-        .env("HOME", proxy.folder())
-        .current_dir(proxy.folder());
+        .env("HOME", home)
+        .current_dir(home);
     command
 }
 

@@ -122,7 +122,7 @@ fn what_is_written_serves() {
     command.args(["run", "-c", "waypool.toml"]).current_dir(folder.0.path());
     let log = fs::File::create(folder.path("log")).unwrap();
     let mut running = Running(command.stdin(Stdio::null()).stderr(log).spawn().unwrap());
-    let program = Installation::find().unwrap().bin_dir().join("psql");
+    let program = Installation::find().unwrap().program("psql");
     let psql = |sql: &str| {
         let mut command = Command::new(&program);
         command.args(["-XAtw", "-h", "127.0.0.1", "-U", "postgres", "-d", "postgres", "-c", sql]);

@@ -27,13 +27,16 @@ struct Cycle {
     failed: bool,
     /// So many CopyDone and CopyFail were sent before COPY data was asked for.
     copies_ended: usize,
+    /// And that behind its Sync, which the server will swallow.
+    behind_sync: bool,
 }
 
 impl Cycle {
     fn query() -> Self {
         let (relay, closed) = (true, true);
-        let (extended, asks, ready_unseen, failed) = (false, false, false, false);
-        Cycle { relay, extended, closed, asks, ready_unseen, acks: 0, failed, copies_ended: 0 }
+        let (extended, asks, ready_unseen, failed, behind_sync) = (false, false, false, false, false);
+        let (acks, copies_ended) = (0, 0);
+        Cycle { relay, extended, closed, asks, ready_unseen, acks, failed, copies_ended, behind_sync }
     }
 }
 
@@ -210,6 +213,7 @@ impl<U> Replies<U> {
     pub fn copy_ends(&mut self, times: usize) {
         if let Some(cycle) = self.cycles.back_mut() {
             cycle.copies_ended += times;
+            cycle.behind_sync |= times > 0 && cycle.closed;
         }
     }
 
@@ -374,16 +378,14 @@ impl<U> Replies<U> {
         let Some(front) = self.cycles.front_mut() else {
             return false;
         };
-        if let Some(left) = front.copies_ended.checked_sub(1) {
-            front.copies_ended = left;
-            return true;
-        }
-        if front.extended {
+        let ended = front.copies_ended > 0;
+        front.copies_ended -= usize::from(ended);
+        if front.extended && (front.behind_sync || !ended) {
             front.closed = false;
             front.acks = self.acks.len();
             self.cycles.truncate(1);
         }
-        false
+        ended
     }
 }
 

@@ -315,14 +315,13 @@ impl Session {
                 link.failed_unseen = true;
                 Ok(())
             }
-            // The client has sent all its data ahead.
-            Event::CopyIn { ended: true } => Ok(()),
-            Event::CopyIn { ended: false } => {
+            Event::CopyIn { ended } => {
                 // The server has swallowed the Sync behind the Execute.
                 if link.replies.is_open() {
                     self.cycle.reopen();
                 }
-                self.copying = true;
+                // Unless the client has sent all its data ahead.
+                self.copying = !ended;
                 self.progress = true;
                 Ok(())
             }

@@ -154,6 +154,10 @@ fn extended() -> Vec<Conversation> {
             .say(&[plain(IN), row(), copy_done(), sync(), plain("SELECT 'next'"), sync(), sync()])
             .ready(3)
             .query("DELETE FROM c WHERE n = 85"),
+        talk("COPY with a Sync on its way ahead of the data")
+            .say(&[plain(IN), sync(), row(), copy_done(), sync(), plain("SELECT 'next'"), sync()])
+            .ready(2)
+            .query("DELETE FROM c WHERE n = 85"),
         talk("COPY in the middle of a cycle")
             .say(&[plain("SELECT 'before'"), plain(IN), row(), copy_done(), plain("SELECT 'behind'"), sync()])
             .ready(1)

@@ -11,7 +11,7 @@ const NEXT: &str = "-- next --";
 /// Runs statements in one session, one by one, and returns each one's answer
 /// as psql prints it.
 pub fn psql(stage: &Stage, statements: &[&str]) -> anyhow::Result<Vec<String>> {
-    let program = stage.installation().bin_dir().join("psql");
+    let program = stage.installation().program("psql");
     let mut command = Command::new(&program);
     // The user's own settings would make it another tour.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
@@ -43,6 +43,6 @@ pub fn psql_program(stage: &Stage) -> String {
     let path = env::var_os("PATH").unwrap_or_default();
     match env::split_paths(&path).any(|folder| folder.join("psql").is_file()) {
         true => "psql".to_owned(),
-        false => stage.installation().bin_dir().join("psql").display().to_string(),
+        false => stage.installation().program("psql").display().to_string(),
     }
 }

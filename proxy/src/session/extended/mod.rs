@@ -33,6 +33,8 @@ pub struct Cycle {
     skip: bool,
     /// Nothing but a BEGIN has been sent, of a batch that goes on with a read.
     begun: bool,
+    /// A Query was part of it, and its Sync may still come.
+    joined: bool,
 }
 
 impl Cycle {
@@ -114,11 +116,27 @@ impl Session {
         if !self.is_whole(frame) {
             return Ok(Step::Wait);
         }
+        if frame.tag == b'S' && std::mem::take(&mut self.cycle.joined) {
+            return self.sync_joined(frame);
+        }
         self.client.inbox.consume(frame.len);
         if frame.len > HEADER_LEN {
             self.answer_error(&PgError::error("08P01", "invalid message format"))?;
         }
         if frame.tag == b'S' { self.answer_ready() } else { Ok(Step::Next) }
+    }
+
+    /// The Sync behind a Query that was part of a cycle. Since PostgreSQL 18 the
+    /// transaction ends with it only.
+    fn sync_joined(&mut self, frame: Frame) -> Result<Step, End> {
+        let Some(link) = self.links.get_mut(self.lead) else {
+            self.client.inbox.consume(frame.len);
+            return self.answer_ready();
+        };
+        link.replies.sync(true);
+        self.sent += 1;
+        self.forward(frame.len)?;
+        Ok(Step::Next)
     }
 
     fn answer_ready(&mut self) -> Result<Step, End> {
@@ -146,8 +164,8 @@ impl Session {
                 self.unroute(state, mark);
                 return Ok(self.block()?);
             };
-            let begun = needs.begins && self.batch.messages.last().is_some_and(|last| last.tag == b'E');
-            self.cycle = Cycle { open: true, others: to.others, skip: false, begun };
+            let begins = needs.begins && self.batch.messages.last().is_some_and(|last| last.tag == b'E');
+            self.cycle = Cycle { open: true, others: to.others, begun: begins, ..Cycle::default() };
             self.now_running(to.lead, to.others);
             self.sent += 1;
             self.bring_batch(to.lead);
@@ -236,10 +254,12 @@ impl Session {
     pub(super) async fn close_cycle(&mut self, frame: Frame) -> Result<Step, End> {
         let joins = self.primary() == Some(self.lead) && self.cycle.others == 0;
         if joins && self.flush_early().await? {
-            return match frame.tag {
+            let step = match frame.tag {
                 b'Q' => self.on_query(frame).await,
                 _ => self.on_function_call(frame).await,
             };
+            self.cycle.joined = !self.cycle.open;
+            return step;
         }
         self.sync_early().await?;
         if !self.cycle.skip {
