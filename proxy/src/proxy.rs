@@ -3,8 +3,11 @@
 use crate::auth::hba::Rules;
 use crate::auth::server::Credentials;
 use crate::auth::{Secret, Users};
+use crate::census::Census;
 use crate::cluster::{Backend, Cluster, Timing};
 use crate::config::{self, Config, ConfigErrors, Plugins, RelcacheQueryTarget, SslMode};
+use crate::doors::Doors;
+use crate::orders::Orders;
 use crate::plugin::{By, Observers, Options, Origin, PluginError, PluginHost, PluginSource};
 use crate::pool::{Limits, Pool, Target};
 use crate::routing::facts::{Facts, Lookup};
@@ -39,6 +42,9 @@ pub struct Proxy {
     pub trusted: Trusted,
     /// Client connections, in whatever state.
     pub clients: AtomicUsize,
+    pub census: Census,
+    pub doors: Doors,
+    pub orders: Orders,
     lookup: Arc<Lookup>,
     facts: Mutex<HashMap<Arc<str>, Arc<Facts>>>,
     /// By user: what its sessions have committed.
@@ -125,6 +131,9 @@ impl Proxy {
             workers,
             trusted: Trusted::default(),
             clients: AtomicUsize::new(0),
+            census: Census::default(),
+            doors: Doors::default(),
+            orders: Orders::default(),
             lookup,
             facts: Mutex::default(),
             commits: Mutex::default(),
@@ -188,6 +197,16 @@ impl Proxy {
         }
         for facts in self.facts.lock().unwrap_or_else(PoisonError::into_inner).values() {
             facts.disconnect();
+        }
+    }
+
+    /// PAUSE: the proxy's own connections to a database, or to any, are closed too.
+    pub fn disconnect_facts(&self, database: Option<&str>) {
+        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, facts) in facts.iter() {
+            if database.is_none_or(|database| *database == **name) {
+                facts.disconnect();
+            }
         }
     }
 

@@ -20,6 +20,7 @@
 mod builder;
 pub mod certificates;
 mod clients;
+pub mod console;
 mod database;
 pub mod load;
 pub mod outage;

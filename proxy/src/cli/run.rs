@@ -5,6 +5,7 @@ use crate::admin::endpoint::be_nice;
 use crate::config::Config;
 use crate::listen::Running;
 use crate::logging::{self, Logging};
+use crate::orders::Order;
 use crate::plugin::By;
 use crate::proxy::Proxy;
 use anyhow::{Context, anyhow};
@@ -53,32 +54,43 @@ async fn wait_for_signals(
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut look = tokio::time::interval(watch::PERIOD);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut orders = proxy.orders.take().context("somebody else takes the orders")?;
     loop {
         tokio::select! {
             _ = interrupt.recv() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
-            _ = hangup.recv() => reload(path, proxy, logging),
+            _ = hangup.recv() => drop(reload(path, proxy, logging, &By::new("SIGHUP", "reload"))),
+            Some(order) = orders.recv() => match order {
+                Order::Reload(answer) => {
+                    let _ = answer.send(reload(path, proxy, logging, &By::new("console", "RELOAD")));
+                }
+                Order::Shutdown => return Ok(()),
+            },
             _ = look.tick() => watch.look(proxy),
         }
     }
 }
 
-/// A configuration with mistakes changes nothing.
-fn reload(path: &Path, proxy: &Proxy, logging: &Logging) {
-    let config = match Config::load(path) {
-        Ok(config) => config,
-        Err(errors) => return tracing::error!("reload refused, the configuration has mistakes:\n{errors}"),
-    };
+/// A configuration with mistakes changes nothing: they are logged, and returned.
+fn reload(path: &Path, proxy: &Proxy, logging: &Logging, by: &By) -> Result<(), String> {
+    let reloaded = try_reload(path, proxy, logging, by);
+    if let Err(mistakes) = &reloaded {
+        tracing::error!("reload refused: {mistakes}");
+    }
+    reloaded
+}
+
+fn try_reload(path: &Path, proxy: &Proxy, logging: &Logging, by: &By) -> Result<(), String> {
+    let config = Config::load(path).map_err(|errors| format!("the configuration has mistakes:\n{errors}"))?;
     let difference = Config::reloadable_difference(&proxy.config(), &config);
     for key in &difference.restart {
         tracing::warn!("{key} changed: it needs a restart");
     }
     let (level, format) = (config.log_min_messages, config.log_format);
-    if let Err(error) = proxy.reload(config, &By::new("SIGHUP", "reload")) {
-        return tracing::error!("reload refused: {error}");
-    }
+    proxy.reload(config, by).map_err(|error| error.to_string())?;
     if let Err(error) = logging.change(level, format) {
         tracing::warn!("the log's settings could not be changed: {error}");
     }
     tracing::info!(changed = difference.reload.join(", "), "configuration reloaded");
+    Ok(())
 }

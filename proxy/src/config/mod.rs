@@ -21,9 +21,10 @@
 //! | `syntax.rs` | mistakes of TOML itself |
 //! | `errors.rs` | mistakes with positions |
 //! | `difference.rs` | what a reload changes |
+//! | `settings.rs` | keys and values for `SHOW CONFIG` |
 //!
 //! A new option is a field in `model.rs`, a line in `read.rs`, a name in
-//! `keys.rs` and `difference.rs`, and a row in the example and the
+//! `keys.rs`, `difference.rs` and `settings.rs`, and a row in the example and the
 //! documentation; tests and the compiler name the ones forgotten.
 
 mod difference;
@@ -38,6 +39,7 @@ mod read_admin;
 mod read_backend;
 mod read_plugin;
 mod section;
+mod settings;
 mod syntax;
 mod units;
 mod vet;
@@ -54,6 +56,7 @@ pub use errors::{ConfigError, ConfigErrors, Position};
 pub use model::*;
 pub use pattern::Pattern;
 pub use public_key::PublicKey;
+pub use settings::Setting;
 pub(crate) use units::{show_duration, show_size};
 pub use vet::Untrusted;
 pub(crate) use vet::signature_file;
@@ -83,6 +86,11 @@ impl Config {
         }
         let config = read::config(table.get_ref(), path, &problems);
         problems.into_result(config)
+    }
+
+    /// The keys at the top of the file with their values, as `SHOW CONFIG` has them.
+    pub fn settings(&self) -> Vec<Setting> {
+        settings::all(self)
     }
 
     /// What becomes different when `new` takes the place of `old`.

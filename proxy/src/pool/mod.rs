@@ -7,6 +7,7 @@
 
 pub mod connect;
 pub mod connection;
+mod gate;
 pub mod queue;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub use connection::{QueryError, ServerConn};
 pub use queue::{Limits, Pool};
 
 use crate::auth::server::Credentials;
+use crate::census;
 use crate::cluster::Backend;
 use crate::protocol::PgError;
 use std::sync::Arc;
@@ -73,18 +75,25 @@ impl CheckoutError {
 
 impl Pool {
     /// A connection for `identity`: a kept one, a new one, or the next one
-    /// that becomes free, in the order of asking.
+    /// that becomes free, in the order of asking. It is lent to `client`.
     pub async fn checkout(
         self: &Arc<Self>,
         identity: &Arc<Identity>,
         credentials: &Credentials,
+        client: &census::Client,
     ) -> Result<ServerConn, CheckoutError> {
-        let slot = match self.acquire(identity).await? {
-            queue::Grant::Kept(conn) => return Ok(*conn),
-            queue::Grant::Slot(slot) => slot,
+        let mut wait = client.may_wait(self.target.backend.id);
+        let mut conn = match self.acquire(identity, &mut wait).await? {
+            queue::Grant::Kept(conn) => *conn,
+            queue::Grant::Slot(slot) => {
+                wait.begin();
+                let limit = self.connect_timeout();
+                let parts = connect::connect(&self.target, identity, credentials, limit).await?;
+                ServerConn::new(parts, identity.clone(), slot)
+            }
         };
-        let parts = connect::connect(&self.target, identity, credentials, self.connect_timeout()).await?;
-        Ok(ServerConn::new(parts, identity.clone(), slot))
+        conn.meter.lend(client, wait.time());
+        Ok(conn)
     }
 
     /// Sends a cancel request to the server. Returns when it has signalled the process.
@@ -100,6 +109,6 @@ impl Pool {
         credentials: &Credentials,
     ) -> Result<ServerConn, ConnectError> {
         let parts = connect::connect(&self.target, identity, credentials, self.connect_timeout()).await?;
-        Ok(ServerConn::new(parts, identity.clone(), queue::Slot::unlimited(self)))
+        Ok(ServerConn::new(parts, identity.clone(), queue::Slot::unlimited(self, identity)))
     }
 }

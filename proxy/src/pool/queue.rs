@@ -1,7 +1,10 @@
 //! Who gets which connection: kept ones, limits, and the fair queue.
 
 use super::connect::Target;
+use super::gate::Gate;
 use super::{CheckoutError, Identity, ServerConn};
+use crate::census::client::Wait;
+use crate::census::{Server, Servers};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +30,8 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Pool {
     pub target: Target,
+    /// Its connections, for `SHOW`.
+    pub servers: Servers,
     inner: Mutex<Inner>,
 }
 
@@ -41,6 +46,8 @@ struct Inner {
     open: usize,
     /// Sessions which wait, the longest first.
     waiters: VecDeque<Waiter>,
+    /// What is paused.
+    gate: Gate,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +76,7 @@ pub struct Slot {
     pool: Arc<Pool>,
     /// `None`: a connection of the proxy's own, outside the limits.
     key: Option<GroupKey>,
+    server: Arc<Server>,
 }
 
 fn key_of(identity: &Identity) -> GroupKey {
@@ -77,8 +85,14 @@ fn key_of(identity: &Identity) -> GroupKey {
 
 impl Pool {
     pub fn new(target: Target, limits: Limits) -> Arc<Self> {
-        let inner = Inner { limits, groups: HashMap::new(), open: 0, waiters: VecDeque::new() };
-        Arc::new(Pool { target, inner: Mutex::new(inner) })
+        let inner = Inner {
+            limits,
+            groups: HashMap::new(),
+            open: 0,
+            waiters: VecDeque::new(),
+            gate: Gate::default(),
+        };
+        Arc::new(Pool { target, servers: Servers::default(), inner: Mutex::new(inner) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -99,7 +113,11 @@ impl Pool {
         self.lock().limits.connect_timeout
     }
 
-    pub(super) async fn acquire(self: &Arc<Self>, identity: &Arc<Identity>) -> Result<Grant, CheckoutError> {
+    pub(super) async fn acquire(
+        self: &Arc<Self>,
+        identity: &Arc<Identity>,
+        wait: &mut Wait<'_>,
+    ) -> Result<Grant, CheckoutError> {
         let waiting = loop {
             match self.try_acquire(identity) {
                 Attempt::Granted(Grant::Kept(conn)) if !conn.is_alive() => drop(conn),
@@ -109,6 +127,7 @@ impl Pool {
                 Attempt::Wait(waiting) => break waiting,
             }
         };
+        wait.begin();
         let queue_timeout = self.lock().limits.queue_timeout;
         let Some(limit) = queue_timeout else {
             return waiting.await.map_err(|_| CheckoutError::QueueTimeout(Duration::MAX));
@@ -125,7 +144,7 @@ impl Pool {
         inner.waiters.retain(|waiter| !waiter.grant.is_closed());
         let queued = inner.waiters.iter().any(|waiter| key_of(&waiter.identity) == key);
         let group = inner.groups.entry(key.clone()).or_default();
-        if !queued {
+        if !queued && !inner.gate.holds(&identity.database) {
             if let Some(at) = group.idle.iter().rposition(|conn| *conn.identity == **identity) {
                 return Attempt::Granted(Grant::Kept(Box::new(group.idle.remove(at))));
             }
@@ -136,7 +155,7 @@ impl Pool {
                 if inner.open < inner.limits.in_all {
                     group.open += 1;
                     inner.open += 1;
-                    return Attempt::Granted(Grant::Slot(Slot { pool: self.clone(), key: Some(key) }));
+                    return Attempt::Granted(Grant::Slot(Slot::new(self, key)));
                 }
                 let idle = inner.groups.values_mut().find(|group| !group.idle.is_empty());
                 if let Some(group) = idle {
@@ -151,9 +170,13 @@ impl Pool {
 
     /// Takes a quiet connection back: for the first who waits, or to be kept.
     pub(super) fn put_back(&self, conn: ServerConn) {
-        let mut conn = Some(Box::new(conn));
         let mut guard = self.lock();
         let inner = &mut *guard;
+        if inner.gate.holds(&conn.identity.database) || conn.meter.server.is_retired() {
+            drop(guard);
+            return;
+        }
+        let mut conn = Some(Box::new(conn));
         inner.waiters.retain(|waiter| !waiter.grant.is_closed());
         while let Some(waited_for) = conn.take() {
             let fits = |waiter: &Waiter| *waiter.identity == *waited_for.identity;
@@ -209,6 +232,36 @@ impl Pool {
         drop(idle);
     }
 
+    /// PAUSE: nobody gets a connection to this database, or to any, until
+    /// [`Pool::resume`]. Kept ones are closed, others when they come back.
+    pub fn pause(&self, database: Option<&str>) {
+        let mut inner = self.lock();
+        inner.gate.pause(database);
+        drop(inner);
+        self.retire(database);
+    }
+
+    /// RESUME: those who wait go on.
+    pub fn resume(self: &Arc<Self>, database: Option<&str>) {
+        let mut inner = self.lock();
+        inner.gate.resume(database);
+        let refused = self.grant(&mut inner);
+        drop(inner);
+        drop(refused);
+    }
+
+    /// RECONNECT: what is open to this database, or to any, is closed, as soon
+    /// as it is free.
+    pub fn retire(&self, database: Option<&str>) {
+        self.servers.retire(|server| database.is_none_or(|name| *server.database == *name));
+        let mut retired = Vec::new();
+        for group in self.lock().groups.values_mut() {
+            retired.extend(group.idle.extract_if(.., |conn| conn.meter.server.is_retired()));
+        }
+        // Only now, as it frees places.
+        drop(retired);
+    }
+
     /// Connections open (or being opened), kept, and sessions waiting.
     pub fn usage(&self) -> (usize, usize, usize) {
         let inner = self.lock();
@@ -222,8 +275,10 @@ impl Pool {
         let mut refused = Vec::new();
         while inner_ref.open < inner_ref.limits.in_all {
             let (groups, per_group) = (&inner_ref.groups, inner_ref.limits.per_group);
+            let gate = &inner_ref.gate;
             let has_room = |waiter: &Waiter| {
-                groups.get(&key_of(&waiter.identity)).is_none_or(|group| group.open < per_group)
+                !gate.holds(&waiter.identity.database)
+                    && groups.get(&key_of(&waiter.identity)).is_none_or(|group| group.open < per_group)
             };
             let Some(waiter) =
                 inner_ref.waiters.iter().position(has_room).and_then(|at| inner_ref.waiters.remove(at))
@@ -236,7 +291,7 @@ impl Pool {
             let key = key_of(&waiter.identity);
             inner_ref.groups.entry(key.clone()).or_default().open += 1;
             inner_ref.open += 1;
-            if let Err(grant) = waiter.grant.send(Grant::Slot(Slot { pool: self.clone(), key: Some(key) })) {
+            if let Err(grant) = waiter.grant.send(Grant::Slot(Slot::new(self, key))) {
                 refused.push(grant);
             }
         }
@@ -269,8 +324,19 @@ enum Attempt {
 
 impl Slot {
     /// For a connection of the proxy's own: it must not wait for clients.
-    pub(super) fn unlimited(pool: &Arc<Pool>) -> Self {
-        Slot { pool: pool.clone(), key: None }
+    pub(super) fn unlimited(pool: &Arc<Pool>, identity: &Identity) -> Self {
+        let server = Server::new(identity.user.clone(), identity.database.clone(), pool.target.backend.id);
+        Slot { pool: pool.clone(), key: None, server: Arc::new(server) }
+    }
+
+    fn new(pool: &Arc<Pool>, key: GroupKey) -> Self {
+        let (user, database) = key.clone();
+        let server = pool.servers.enter(Server::new(user, database, pool.target.backend.id));
+        Slot { pool: pool.clone(), key: Some(key), server }
+    }
+
+    pub(super) fn server(&self) -> &Arc<Server> {
+        &self.server
     }
 
     /// The pool that the connection goes back to; one outside the limits goes nowhere.
@@ -283,6 +349,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(key) = &self.key {
             self.pool.free(key);
+            self.pool.servers.leave(&self.server);
         }
     }
 }

@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
 use super::queue::{Grant, Limits, Pool, Slot};
 use super::*;
+use crate::census;
 use crate::config::Config;
+use crate::net::Ends;
 use std::future::Future;
 use std::path::Path;
 use std::pin::{Pin, pin};
@@ -26,6 +28,12 @@ fn identity(user: &str) -> Arc<Identity> {
     Arc::new(Identity { user: user.into(), database: "db".into(), parameters: Vec::new() })
 }
 
+/// As a client that nobody else sees.
+async fn acquire(pool: &Arc<Pool>, identity: &Arc<Identity>) -> Result<Grant, CheckoutError> {
+    let client = census::Client::new("user".into(), "db".into(), "", Ends::default());
+    pool.acquire(identity, &mut client.may_wait(0)).await
+}
+
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -40,8 +48,8 @@ fn slot(answer: Poll<Result<Grant, CheckoutError>>) -> Slot {
 #[tokio::test]
 async fn who_waits_longest_is_served_first() {
     let (pool, alice) = (pool(1, 10), identity("alice"));
-    let first = slot(Poll::Ready(pool.acquire(&alice).await));
-    let (mut second, mut third) = (pin!(pool.acquire(&alice)), pin!(pool.acquire(&alice)));
+    let first = slot(Poll::Ready(acquire(&pool, &alice).await));
+    let (mut second, mut third) = (pin!(acquire(&pool, &alice)), pin!(acquire(&pool, &alice)));
     assert!(poll(second.as_mut()).is_pending());
     assert!(poll(third.as_mut()).is_pending());
     assert_eq!(pool.usage(), (1, 0, 2));
@@ -56,9 +64,9 @@ async fn who_waits_longest_is_served_first() {
 #[tokio::test]
 async fn groups_have_limits_of_their_own_and_one_in_common() {
     let (pool, alice, bob) = (pool(1, 2), identity("alice"), identity("bob"));
-    let alices = slot(Poll::Ready(pool.acquire(&alice).await));
-    let _bobs = slot(Poll::Ready(pool.acquire(&bob).await));
-    let mut carols = pin!(pool.acquire(&alice));
+    let alices = slot(Poll::Ready(acquire(&pool, &alice).await));
+    let _bobs = slot(Poll::Ready(acquire(&pool, &bob).await));
+    let mut carols = pin!(acquire(&pool, &alice));
     assert!(poll(carols.as_mut()).is_pending());
     drop(alices);
     slot(poll(carols.as_mut()));
@@ -67,12 +75,12 @@ async fn groups_have_limits_of_their_own_and_one_in_common() {
 #[tokio::test]
 async fn one_who_gave_up_waiting_takes_no_place() {
     let (pool, alice) = (pool(1, 10), identity("alice"));
-    let first = slot(Poll::Ready(pool.acquire(&alice).await));
+    let first = slot(Poll::Ready(acquire(&pool, &alice).await));
     {
-        let mut gives_up = pin!(pool.acquire(&alice));
+        let mut gives_up = pin!(acquire(&pool, &alice));
         assert!(poll(gives_up.as_mut()).is_pending());
     }
-    let mut second = pin!(pool.acquire(&alice));
+    let mut second = pin!(acquire(&pool, &alice));
     assert!(poll(second.as_mut()).is_pending());
     drop(first);
     slot(poll(second.as_mut()));
@@ -82,8 +90,8 @@ async fn one_who_gave_up_waiting_takes_no_place() {
 #[tokio::test(start_paused = true)]
 async fn waiting_ends_with_query_wait_timeout() {
     let (pool, alice) = (pool(1, 10), identity("alice"));
-    let _first = pool.acquire(&alice).await.unwrap();
-    let error = pool.acquire(&alice).await.unwrap_err();
+    let _first = acquire(&pool, &alice).await.unwrap();
+    let error = acquire(&pool, &alice).await.unwrap_err();
     let told = error.to_client(&pool.target.backend);
     assert_eq!(told.sqlstate, "53300");
     assert!(told.hint.unwrap().contains("query_wait_timeout"));

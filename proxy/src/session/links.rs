@@ -206,7 +206,7 @@ impl Session {
         let (Some(pool), Some(backend)) = (proxy.pools.get(id), proxy.cluster.backends.get(id)) else {
             return Err(LinkError::Statement(no_primary()));
         };
-        let checkout = pool.checkout(&self.identity, &self.credentials).await;
+        let checkout = pool.checkout(&self.identity, &self.credentials, &self.member).await;
         let conn = checkout.map_err(|error| LinkError::Statement(self.refused(backend, &error)))?;
         let mut conn = conn;
         for statement in self.settings.statements() {
@@ -255,7 +255,9 @@ impl Session {
     pub(super) async fn give_up(&mut self, id: usize) {
         self.cancel.remove(id).await;
         self.prepared.forget_server(id);
-        self.links.take(id);
+        if let Some(link) = self.links.take(id) {
+            self.member.gave_up(link.conn.meter.server.id);
+        }
     }
 
     /// Gives every connection back that is in a known state.
@@ -270,6 +272,7 @@ impl Session {
                 continue;
             };
             self.cancel.remove(id).await;
+            self.member.gave_up(link.conn.meter.server.id);
             if let Some(conn) = link.into_quiet() {
                 conn.release(reset_query_list).await;
             }

@@ -4,12 +4,14 @@
 use super::links::{LinkError, Links};
 use super::positions::Positions;
 use super::{Client, End, Session, extended, server_rules};
+use crate::admin::console;
 use crate::auth::client::{self, Step};
 use crate::auth::hba::Peer;
 use crate::auth::server::Credentials;
 use crate::auth::{AuthError, MAX_PASSWORD_MESSAGE};
+use crate::census::{self, Counter};
 use crate::net::stream::Plain;
-use crate::net::{Inbox, Outbox, Stream};
+use crate::net::{Ends, Inbox, Outbox, Stream};
 use crate::plugin::contract::{Newcomer as Asked, SessionInfo};
 use crate::pool::Identity;
 use crate::protocol::startup::{self, NEWEST_MINOR, Request, Startup};
@@ -58,6 +60,9 @@ pub async fn serve(worker: Rc<Worker>, socket: Plain, peer: Peer, mut stop: watc
     let client = Client { stream: Stream::Plain(socket), inbox: Inbox::default(), outbox: Outbox::default() };
     let mut newcomer = Newcomer { client, peer };
     let session = match start(&worker, &mut newcomer, crowded).await {
+        Ok(Some(Known { startup, .. })) if startup.database == console::DATABASE => {
+            return console::serve(worker, newcomer.client, startup, stop).await;
+        }
         Ok(Some(known)) => Session::begin(worker, newcomer, known).await,
         Ok(None) | Err(End::Client | End::Server) => return,
         Err(End::Fatal(error)) => return farewell(&mut newcomer.client, error).await,
@@ -69,9 +74,11 @@ pub async fn serve(worker: Rc<Worker>, socket: Plain, peer: Peer, mut stop: watc
             return farewell(&mut client, error).await;
         }
     };
+    let member = session.member.clone();
     let end = tokio::select! {
         biased;
         ended = session.run() => ended.err().unwrap_or(End::Client),
+        () = member.kill.wait() => session.killed(),
         _ = stop.wait_for(|stop| *stop) => End::Fatal(PgError::fatal(
             "57P01",
             "terminating connection due to administrator command",
@@ -81,7 +88,7 @@ pub async fn serve(worker: Rc<Worker>, socket: Plain, peer: Peer, mut stop: watc
 }
 
 /// Our last words.
-async fn farewell(client: &mut Client, mut error: PgError) {
+pub(crate) async fn farewell(client: &mut Client, mut error: PgError) {
     error.severity = Severity::Fatal;
     tracing::info!("connection refused or ended: {error}");
     error.write(client.outbox.push());
@@ -97,7 +104,8 @@ async fn start(worker: &Rc<Worker>, newcomer: &mut Newcomer, crowded: bool) -> R
         let Some(startup) = newcomer.greet(worker).await? else {
             return Ok(None);
         };
-        if crowded {
+        // Those who could do something about it come in nevertheless.
+        if crowded && startup.database != console::DATABASE {
             return Err(End::Fatal(
                 PgError::fatal("53300", "sorry, too many clients already")
                     .with_hint("Raise max_client_conn in waypool.toml, or use fewer clients."),
@@ -217,7 +225,8 @@ impl Newcomer {
     async fn authenticate(&mut self, worker: &Rc<Worker>, startup: &Startup) -> Result<Credentials, End> {
         let access = worker.proxy.access();
         let secret = access.users.secret(&startup.user).cloned();
-        let by_our_rules = worker.proxy.config().enable_pool_hba;
+        // No server has the console's database.
+        let by_our_rules = worker.proxy.config().enable_pool_hba || startup.database == console::DATABASE;
         let method = match by_our_rules {
             true => access.rules.method(&self.peer, &startup.database, &startup.user).map_err(refused)?,
             false => server_rules::method(&worker.proxy, startup, secret.as_ref()).await?,
@@ -325,6 +334,9 @@ impl Session {
             Ok(known) => known,
             Err(error) => return Err(Box::new((client, error))),
         };
+        if worker.proxy.doors.is_disabled(&startup.database) {
+            return Err(Box::new((client, disabled(&startup.database))));
+        }
         let database = worker.database(&startup.database);
         let info = SessionInfo {
             database: startup.database.clone(),
@@ -334,14 +346,18 @@ impl Session {
         let scope = worker.router.borrow_mut().scope(&database, &info);
         let (plan, state) = worker.router.borrow_mut().plan_session(&scope);
         let commits = worker.proxy.commits_of(&startup.user);
+        let user: Arc<str> = startup.user.into();
+        let ends = Ends::of(&client.stream);
+        let entry = census::Client::new(user.clone(), database.name.clone(), &info.application_name, ends);
         let key_len = if startup.minor >= 2 { 32 } else { 4 };
         let mut session = Session {
             client,
             cancel: worker.proxy.cancels.enter(key_len),
+            member: worker.proxy.census.clients.enter(entry),
             links: Links::new(worker.proxy.cluster.backends.len()),
             worker,
             identity: Arc::new(Identity {
-                user: startup.user.into(),
+                user,
                 database: database.name.clone(),
                 parameters: startup.parameters,
             }),
@@ -372,7 +388,14 @@ impl Session {
             held: Vec::new(),
             batch: Default::default(),
         };
-        match session.greet().await {
+        let member = session.member.clone();
+        let greeted = tokio::select! {
+            biased;
+            greeted = session.greet() => greeted,
+            // Perhaps while it waits for a server connection.
+            () = member.kill.wait() => Err(killed()),
+        };
+        match greeted {
             Ok(()) => Ok(session),
             Err(error) => {
                 let Session { client, worker, scope, identity, .. } = session;
@@ -390,6 +413,7 @@ impl Session {
         let mut out = Vec::with_capacity(1024);
         backend::authentication_ok(&mut out);
         if let Some(link) = self.links.get(first) {
+            link.conn.meter.count(Counter::Logins);
             for (name, value) in &link.conn.parameters {
                 backend::parameter_status(&mut out, name, value);
             }
@@ -426,6 +450,12 @@ impl Session {
         Err(refusal)
     }
 
+    /// KILL, KILL_CLIENT: its server connections end with it.
+    fn killed(&mut self) -> End {
+        self.links.iter_mut().for_each(|(_, link)| link.conn.meter.server.retire());
+        End::Fatal(killed())
+    }
+
     /// The session is over: last words, and the connections go back.
     async fn finish(mut self, end: End) {
         // In the middle of a row our words would be read as its rest.
@@ -450,6 +480,16 @@ impl Session {
         }
         self.release_links(&reset_query_list).await;
     }
+}
+
+fn killed() -> PgError {
+    PgError::fatal("57P01", "admin forced disconnect")
+}
+
+/// SQLSTATE 08004: the server rejected the connection.
+fn disabled(database: &str) -> PgError {
+    PgError::fatal("08004", format!("database \"{database}\" is disabled"))
+        .with_hint(format!("ENABLE {database} on the admin console lets clients in again."))
 }
 
 /// Where a TCP client comes from, and to which address of ours.

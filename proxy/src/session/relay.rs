@@ -4,7 +4,7 @@
 use super::link::{Link, bit};
 use super::prepared::Undo;
 use super::{End, Session};
-use crate::protocol::backend::{TransactionStatus, ready_for_query};
+use crate::protocol::backend::{TransactionStatus, parse_parameter_status, ready_for_query};
 use crate::protocol::error::ErrorFields;
 use crate::protocol::replies::{Event, Replies, Scan};
 use crate::protocol::{HEADER_LEN, PgError};
@@ -195,6 +195,9 @@ impl Session {
             };
             if let Some((Event::Parameter, len)) = &scan.event {
                 let body = bytes[end - len + HEADER_LEN..end].to_vec();
+                if let Some(("application_name", name)) = parse_parameter_status(&body) {
+                    self.member.set_application_name(name);
+                }
                 link.conn.note_parameter(&body);
             }
             let row = match &scan.event {
@@ -237,6 +240,15 @@ impl Session {
             Event::Ready { status, relay } => {
                 link.conn.status = status;
                 link.relayed = false;
+                let sent = link.conn.inbox.take_read();
+                match relay {
+                    true => {
+                        let received = self.client.inbox.take_read();
+                        link.conn.meter.answered(status, link.replies.owes_client(), received, sent);
+                    }
+                    false if status == TransactionStatus::Idle => link.conn.meter.ended_unseen(),
+                    false => {}
+                }
                 self.answered += usize::from(relay);
                 for undo in link.replies.take_unanswered() {
                     self.prepared.undo(undo);
@@ -307,6 +319,7 @@ impl Session {
         let Some(link) = self.links.take(id) else {
             return Ok(());
         };
+        self.member.gave_up(link.conn.meter.server.id);
         self.progress = true;
         self.prepared.forget_server(id);
         self.cancel.forget(id);
@@ -396,6 +409,10 @@ impl Session {
     pub(super) fn now_running(&mut self, lead: usize, others: super::link::Servers) {
         self.lead = lead;
         self.cancel.set_running(bit(lead) | others);
+        if let Some(link) = self.links.get_mut(lead) {
+            link.conn.meter.sent(&self.member);
+        }
+        self.member.set_prepared(self.prepared.named());
     }
 }
 
