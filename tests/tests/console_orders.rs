@@ -114,7 +114,8 @@ fn pgbench_loses_nothing_by_a_pause() {
     let script = proxy.folder().join("script.sql");
     fs::write(&script, "INSERT INTO t VALUES (1);\n").unwrap();
     let mut pgbench: Command = program(&proxy, "pgbench");
-    pgbench.args(["-n", "-C", "-c", "4", "-t", "150", "-f"]).arg(&script).arg(database.name);
+    // A thread for each: while one waits to be let in, the others go on.
+    pgbench.args(["-n", "-C", "-c", "4", "-j", "4", "-t", "150", "-f"]).arg(&script).arg(database.name);
     let bench = thread::spawn(move || run(&mut pgbench, ""));
     let written = || database.ask(0, "SELECT count(*) FROM t").parse::<u64>().unwrap();
     for round in 1..=3 {
