@@ -2,10 +2,17 @@
 //! the admin console.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 
 #[derive(Debug, Default)]
-pub struct Doors(Mutex<State>);
+pub struct Doors {
+    state: Mutex<State>,
+    /// Something is paused: for those who ask with each statement.
+    any_paused: AtomicBool,
+    resumed: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -16,24 +23,51 @@ struct State {
 
 impl Doors {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, state: &State) {
+        self.any_paused.store(state.all_paused || !state.paused.is_empty(), Ordering::Release);
     }
 
     /// `None`: all databases. Whether it was not paused before.
     pub fn pause(&self, database: Option<&str>) -> bool {
         let mut state = self.lock();
-        match database {
+        let news = match database {
             Some(database) => state.paused.insert(database.to_owned()),
             None => !std::mem::replace(&mut state.all_paused, true),
-        }
+        };
+        self.note(&state);
+        news
     }
 
     /// Whether it was paused before, by the same word.
     pub fn resume(&self, database: Option<&str>) -> bool {
         let mut state = self.lock();
-        match database {
+        let was_paused = match database {
             Some(database) => state.paused.remove(database),
             None => std::mem::replace(&mut state.all_paused, false),
+        };
+        self.note(&state);
+        drop(state);
+        self.resumed.notify_waiters();
+        was_paused
+    }
+
+    /// Whether something is paused, for those who do not want to lock.
+    pub fn any_paused(&self) -> bool {
+        self.any_paused.load(Ordering::Acquire)
+    }
+
+    /// Waits until the database is not paused.
+    pub async fn wait_resumed(&self, database: &str) {
+        loop {
+            let mut resumed = std::pin::pin!(self.resumed.notified());
+            resumed.as_mut().enable();
+            if !self.is_paused(database) {
+                return;
+            }
+            resumed.await;
         }
     }
 

@@ -5,7 +5,9 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 
+use waypool_sandbox::Mode;
 use waypool_tests::console::Console;
+use waypool_tests::outage::{breakable, watchful};
 use waypool_tests::raw::{Raw, expect_fatal, sqlstate, wait_running};
 use waypool_tests::wire;
 use waypool_tests::{Builder, Database, Proxy, primary_and_standby, program, run, wait_until};
@@ -295,4 +297,44 @@ fn shutdown_may_wait_for_servers_or_clients() {
         client.leave();
         assert!(proxy.wait_for_end().success());
     }
+}
+
+// === a restart under PAUSE ===
+
+#[test]
+fn a_server_can_be_restarted_under_a_pause() {
+    let cluster = breakable();
+    let proxy = watchful(&cluster).top("admin_users = [\"postgres\"]").start();
+    let mut console = Console::login(&proxy);
+    Raw::login(&proxy).leave();
+    console.order("PAUSE");
+    cluster.primary().stop(Mode::Fast).unwrap();
+    wait_until("waypool has noticed", || {
+        console.show("POOL_NODES").one(&[("node_id", "0")]).get("status") == "down"
+    });
+    // Without a primary it would be refused, if it were not told to wait.
+    let newcomer = Raw::begin_login(&proxy, &[]);
+    wait_waiting(&mut console, "postgres", "1");
+    cluster.primary().start().unwrap();
+    wait_until("the primary is back", || {
+        let nodes = console.show("POOL_NODES");
+        let node = nodes.one(&[("node_id", "0")]);
+        (node.get("status"), node.get("role")) == ("up", "primary")
+    });
+    assert!(!newcomer.has_answer());
+    console.order("RESUME");
+    let mut session = newcomer.finish().unwrap();
+    session.run("CREATE TABLE written_after_the_pause (n int)");
+    Raw::login(&proxy).run("DROP TABLE written_after_the_pause");
+}
+
+#[test]
+fn nobody_waits_for_resume_for_longer_than_he_may() {
+    let proxy = builder().top("query_wait_timeout = \"500ms\"").start();
+    let mut console = Console::login(&proxy);
+    console.order("PAUSE");
+    let error = Raw::try_login(&proxy, &[]).unwrap_err();
+    assert_eq!(error.field(b'C').as_deref(), Some("57P03"));
+    assert!(error.field(b'M').unwrap().contains("is paused: waited 500ms"));
+    assert_eq!(console.show("CLIENTS").find(&[("database", "postgres")]).len(), 0);
 }

@@ -92,6 +92,8 @@ impl Pool {
                 ServerConn::new(parts, identity.clone(), slot)
             }
         };
+        // What was said before (a login, reset queries) is nobody's traffic.
+        conn.inbox.take_read();
         conn.meter.lend(client, wait.time());
         Ok(conn)
     }

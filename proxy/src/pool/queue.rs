@@ -241,6 +241,10 @@ impl Pool {
         self.retire(database);
     }
 
+    pub fn is_paused(&self, database: &str) -> bool {
+        self.lock().gate.holds(database)
+    }
+
     /// RESUME: those who wait go on.
     pub fn resume(self: &Arc<Self>, database: Option<&str>) {
         let mut inner = self.lock();

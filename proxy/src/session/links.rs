@@ -4,6 +4,7 @@
 use super::link::{Link, Servers, bit};
 use super::{End, Session};
 use crate::cluster::Backend;
+use crate::config::show_duration;
 use crate::plugin::contract::Kind;
 use crate::pool::{CheckoutError, QueryError};
 use crate::protocol::PgError;
@@ -92,6 +93,7 @@ impl Session {
         if self.transaction.status == TransactionStatus::Failed {
             return self.failed_transaction(kind).await;
         }
+        self.wait_resumed().await?;
         if let Route::Read(id) = route {
             // What it was told unseen must be answered before its state is known.
             self.drain(bit(id)).await?;
@@ -109,6 +111,23 @@ impl Session {
             }
             Route::Read(_) | Route::Primary => self.connect_primary().await,
             Route::All { home } => self.connect_all(home, kind).await,
+        }
+    }
+
+    /// While its database is paused a session without a server connection waits
+    /// here: the servers may be away, and what is said then does not count.
+    pub(super) async fn wait_resumed(&self) -> Result<(), LinkError> {
+        let proxy = &self.worker.proxy;
+        let (doors, database) = (&proxy.doors, &*self.identity.database);
+        if !doors.any_paused() || self.links.which(|_| true) != 0 || !doors.is_paused(database) {
+            return Ok(());
+        }
+        let limit = proxy.config().query_wait_timeout.unwrap_or(Duration::MAX);
+        let mut wait = self.member.may_wait(self.primary().unwrap_or_default());
+        wait.begin();
+        match tokio::time::timeout(limit, doors.wait_resumed(database)).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(LinkError::Statement(still_paused(database, limit))),
         }
     }
 
@@ -278,6 +297,12 @@ impl Session {
             }
         }
     }
+}
+
+fn still_paused(database: &str, waited: Duration) -> PgError {
+    let waited = show_duration(waited);
+    PgError::error("57P03", format!("database \"{database}\" is paused: waited {waited} for RESUME"))
+        .with_hint("query_wait_timeout in waypool.toml says how long a client waits.")
 }
 
 /// SQLSTATE 57P03: cannot_connect_now.

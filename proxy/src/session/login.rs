@@ -426,6 +426,9 @@ impl Session {
     /// The primary, or while it is away a server that can be read from: a
     /// session can begin, and read, without a primary.
     async fn first_server(&mut self) -> Result<usize, PgError> {
+        if let Err(LinkError::Statement(error)) = self.wait_resumed().await {
+            return Err(error);
+        }
         let cluster = self.worker.proxy.cluster.clone();
         let primary = cluster.primary().map(|primary| primary.id);
         let mut refusal = super::links::no_primary();

@@ -46,9 +46,12 @@ pub async fn carry_out(proxy: &Proxy, command: Command) -> Result<&'static str, 
 /// A cancel request came while this was being done: ^C on a PAUSE resumes, as
 /// in PgBouncer.
 pub fn take_back(proxy: &Proxy, command: &Command) {
-    if let Command::Pause(database) = command {
-        let _ = resume(proxy, database.as_deref());
-    }
+    let paused = match command {
+        Command::Pause(database) => database.as_deref(),
+        Command::Shutdown(Shutdown::WaitForServers) => None,
+        _ => return,
+    };
+    let _ = resume(proxy, paused);
 }
 
 fn is_of(name: &str, database: Option<&str>) -> bool {
@@ -77,15 +80,14 @@ fn close_doors(proxy: &Proxy, database: Option<&str>) {
 }
 
 fn resume(proxy: &Proxy, database: Option<&str>) -> Result<&'static str, PgError> {
-    if !proxy.doors.resume(database) {
-        return Err(match database {
-            Some(database) => PgError::error("55000", format!("database {database} is not paused")),
-            None => PgError::error("55000", "pooler is not paused/suspended")
-                .with_hint("A database that was paused by name is resumed by name: SHOW DATABASES tells."),
-        });
-    }
+    // Who waits at the doors finds the pools open.
     proxy.pools.iter().for_each(|pool| pool.resume(database));
-    Ok("RESUME")
+    match (proxy.doors.resume(database), database) {
+        (true, _) => Ok("RESUME"),
+        (false, Some(database)) => Err(PgError::error("55000", format!("database {database} is not paused"))),
+        (false, None) => Err(PgError::error("55000", "pooler is not paused/suspended")
+            .with_hint("A database that was paused by name is resumed by name: SHOW DATABASES tells.")),
+    }
 }
 
 /// Clients and server connections end now, and new ones wait for RESUME.
