@@ -36,6 +36,7 @@ mod tests;
 pub mod transaction;
 
 use crate::auth::server::Credentials;
+use crate::census::Member;
 use crate::net::{Inbox, Outbox, Stream};
 use crate::plugin::Words;
 use crate::plugin::contract::Transaction as Told;
@@ -115,6 +116,10 @@ pub struct Session {
     /// The primary's connection has state that cannot be rebuilt elsewhere.
     sticky: bool,
     cancel: cancel::Handle,
+    /// Its entry among the clients.
+    member: Member,
+    /// Its login is among those of a server connection, the first it has.
+    login_counted: bool,
     /// Bytes still to come of a client's message that is being passed on.
     passing: usize,
     /// The lead reads COPY data.
