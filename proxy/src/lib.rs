@@ -6,15 +6,18 @@
 
 pub mod admin;
 pub mod auth;
+pub mod census;
 pub mod children;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod doors;
 pub mod handover;
 pub mod life;
 pub mod listen;
 pub mod logging;
 pub mod net;
+pub mod orders;
 pub mod plugin;
 pub mod pool;
 pub mod protocol;

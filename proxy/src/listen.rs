@@ -334,7 +334,17 @@ fn start_monitors(proxy: &Arc<Proxy>) -> io::Result<Runtime> {
     for monitor in monitors.drain(..) {
         runtime.spawn(monitor.run());
     }
+    runtime.spawn(count_periods(proxy.clone()));
     Ok(runtime)
+}
+
+/// Ends a period of the averages now and then.
+async fn count_periods(proxy: Arc<Proxy>) {
+    loop {
+        let period = proxy.config().stats_period;
+        tokio::time::sleep(period).await;
+        proxy.census.next_period(proxy.pools.iter().map(|pool| &pool.servers));
+    }
 }
 
 fn start_worker(number: usize, proxy: Arc<Proxy>, sockets: &Sockets) -> io::Result<JoinHandle<()>> {

@@ -3,11 +3,14 @@
 use crate::auth::hba::Rules;
 use crate::auth::server::Credentials;
 use crate::auth::{Secret, Users};
+use crate::census::Census;
 use crate::children::Children;
 use crate::cluster::{Backend, Cluster, Timing};
 use crate::config::{self, Config, ConfigErrors, Plugins, RelcacheQueryTarget, SslMode};
+use crate::doors::Doors;
 use crate::handover::{Listeners, Predecessors};
 use crate::life::{Life, Mode, Phase};
+use crate::orders::Orders;
 use crate::plugin::{By, Observers, Options, Origin, PluginError, PluginHost, PluginSource};
 use crate::pool::{Limits, Pool, SharedStatements, Target};
 use crate::routing::facts::{Facts, Lookup};
@@ -65,6 +68,9 @@ pub struct Proxy {
     pub listeners: Listeners,
     /// Whom this one has taken over from.
     pub predecessors: Arc<Predecessors>,
+    pub census: Census,
+    pub doors: Doors,
+    pub orders: Orders,
     lookup: Arc<Lookup>,
     facts: Mutex<HashMap<Arc<str>, Arc<Facts>>>,
     /// By user: what its sessions have committed.
@@ -165,6 +171,9 @@ impl Proxy {
             children,
             listeners: Listeners::default(),
             predecessors: Arc::default(),
+            census: Census::default(),
+            doors: Doors::default(),
+            orders: Orders::default(),
             lookup,
             facts: Mutex::default(),
             commits: Mutex::default(),
@@ -283,6 +292,17 @@ impl Proxy {
         self.auth_query.disconnect();
         for facts in self.facts.lock().unwrap_or_else(PoisonError::into_inner).values() {
             facts.disconnect();
+        }
+    }
+
+    /// PAUSE: the proxy's own connections to a database, or to any, are closed too.
+    pub fn disconnect_own(&self, database: Option<&str>) {
+        self.auth_query.disconnect();
+        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, facts) in facts.iter() {
+            if database.is_none_or(|database| *database == **name) {
+                facts.disconnect();
+            }
         }
     }
 

@@ -20,6 +20,7 @@
 mod builder;
 pub mod certificates;
 mod clients;
+pub mod console;
 pub mod conversation;
 mod database;
 pub mod load;

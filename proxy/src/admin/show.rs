@@ -90,20 +90,20 @@ fn unquoted(rest: &str) -> Option<String> {
 /// Appends the answer, without ReadyForQuery. `home` is the asking session's
 /// load balance node.
 pub fn answer(command: Pool, proxy: &Proxy, home: usize, out: &mut Vec<u8>) {
+    let (columns, rows) = table(command, proxy, home);
+    text_result(out, columns, &rows, "SHOW");
+}
+
+/// Columns and rows.
+pub fn table(command: Pool, proxy: &Proxy, home: usize) -> (&'static [&'static str], Vec<Vec<String>>) {
+    let cluster = &proxy.cluster;
     match command {
-        Pool::Version => {
-            let version = format!("{} (Waypool)", env!("CARGO_PKG_VERSION"));
-            text_result(out, &["pool_version"], &[vec![version]], "SHOW");
-        }
+        Pool::Version => (&["pool_version"], vec![vec![format!("{} (Waypool)", env!("CARGO_PKG_VERSION"))]]),
         Pool::Nodes => {
-            let rows: Vec<_> =
-                proxy.cluster.backends.iter().map(|backend| node(&proxy.cluster, backend, home)).collect();
-            text_result(out, &NODES, &rows, "SHOW");
+            (&NODES, cluster.backends.iter().map(|backend| node(cluster, backend, home)).collect())
         }
         Pool::BackendStats => {
-            let rows: Vec<_> =
-                proxy.cluster.backends.iter().map(|backend| stats(&proxy.cluster, backend)).collect();
-            text_result(out, &BACKEND_STATS, &rows, "SHOW");
+            (&BACKEND_STATS, cluster.backends.iter().map(|backend| stats(cluster, backend)).collect())
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::handover::systemd;
 use crate::life::{Mode, Phase};
 use crate::listen::{Arrival, Running};
 use crate::logging::{self, Logging};
+use crate::orders::Order;
 use crate::plugin::By;
 use crate::proxy::Proxy;
 use anyhow::{Context, anyhow};
@@ -99,6 +100,8 @@ impl Signals {
     /// Returns when the proxy is to end, and those it waits for have gone.
     async fn wait(&mut self, path: &Path, running: &mut Running, logging: &Logging, watch: &mut Watch) {
         let proxy = running.proxy.clone();
+        // Of the admin console.
+        let mut orders = proxy.orders.take();
         let mut look = tokio::time::interval(watch::PERIOD);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut phase = proxy.life.watch();
@@ -106,10 +109,13 @@ impl Signals {
         loop {
             tokio::select! {
                 () = &mut over => return,
+                Some(Order::Reload(answer)) = async { orders.as_mut()?.recv().await } => {
+                    let _ = answer.send(reload(path, &proxy, logging, &By::new("console", "RELOAD")));
+                }
                 _ = self.interrupt.recv() => proxy.shutdown(Mode::Fast),
                 _ = self.terminate.recv() => proxy.shutdown(Mode::Fast),
                 _ = self.quit.recv() => proxy.shutdown(Mode::Immediate),
-                _ = self.hangup.recv() => reload(path, &proxy, logging),
+                _ = self.hangup.recv() => drop(reload(path, &proxy, logging, &By::new("SIGHUP", "reload"))),
                 _ = look.tick() => watch.look(&proxy),
                 Ok(()) = phase.changed() => match *phase.borrow_and_update() {
                     Phase::HandedOver => running.leave_sockets(),
@@ -120,31 +126,32 @@ impl Signals {
     }
 }
 
-/// A configuration with mistakes changes nothing.
-fn reload(path: &Path, proxy: &Proxy, logging: &Logging) {
+/// A configuration with mistakes changes nothing: they are logged, and returned.
+fn reload(path: &Path, proxy: &Proxy, logging: &Logging, by: &By) -> Result<(), String> {
     if proxy.life.phase() != Phase::Serving {
-        return tracing::warn!("reload refused: this process is about to end");
+        tracing::warn!("reload refused: this process is about to end");
+        return Err("this process is about to end".to_owned());
     }
     systemd::reloading();
-    take_over(path, proxy, logging);
+    let reloaded = take_over(path, proxy, logging, by);
+    if let Err(mistakes) = &reloaded {
+        tracing::error!("reload refused: {mistakes}");
+    }
     systemd::ready();
+    reloaded
 }
 
-fn take_over(path: &Path, proxy: &Proxy, logging: &Logging) {
-    let config = match Config::load(path) {
-        Ok(config) => config,
-        Err(errors) => return tracing::error!("reload refused, the configuration has mistakes:\n{errors}"),
-    };
+fn take_over(path: &Path, proxy: &Proxy, logging: &Logging, by: &By) -> Result<(), String> {
+    let config = Config::load(path).map_err(|errors| format!("the configuration has mistakes:\n{errors}"))?;
     let difference = Config::reloadable_difference(&proxy.config(), &config);
     for key in &difference.restart {
         tracing::warn!("{key} changed: it needs a restart");
     }
     let (level, format) = (config.log_min_messages, config.log_format);
-    if let Err(error) = proxy.reload(config, &By::new("SIGHUP", "reload")) {
-        return tracing::error!("reload refused: {error}");
-    }
+    proxy.reload(config, by).map_err(|error| error.to_string())?;
     if let Err(error) = logging.change(level, format) {
         tracing::warn!("the log's settings could not be changed: {error}");
     }
     tracing::info!(changed = difference.reload.join(", "), "configuration reloaded");
+    Ok(())
 }

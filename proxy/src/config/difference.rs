@@ -23,12 +23,27 @@ macro_rules! compare {
         $(if $old.$reload != $new.$reload {
             difference.reload.push(stringify!($reload).to_owned());
         })*
-        difference
+        (difference, &[$(stringify!($restart)),*])
     }};
 }
 
+/// The keys that need a restart.
+pub(super) fn restart_keys(config: &Config) -> &'static [&'static str] {
+    compared(config, config).1
+}
+
 pub(super) fn between(old: &Config, new: &Config) -> Difference {
-    let mut difference = compare!(old, new,
+    let (mut difference, _) = compared(old, new);
+    difference.reload.extend(ssl(old, new));
+    let (restart, reload) = backends(old, new);
+    difference.restart.extend(restart);
+    difference.reload.extend(reload);
+    difference.reload.extend(plugins(old, new));
+    difference
+}
+
+fn compared(old: &Config, new: &Config) -> (Difference, &'static [&'static str]) {
+    compare!(old, new,
         restart:
             port listen_addresses unix_socket_directories unix_socket_permissions
             worker_threads num_init_children listen_backlog_multiplier backend_clustering_mode pool_mode
@@ -48,15 +63,10 @@ pub(super) fn between(old: &Config, new: &Config) -> Difference {
             replication_delay_source_cmd replication_delay_source_timeout
             relcache_query_target enable_pool_hba
             hba auth_file auth_user auth_query auth_dbname auth_query_expire users log_min_messages log_format
-            notice_per_node_statement log_per_node_statement,
+            notice_per_node_statement log_per_node_statement
+            admin_users stats_users stats_period,
         elsewhere: source backends ssl plugins
-    );
-    difference.reload.extend(ssl(old, new));
-    let (restart, reload) = backends(old, new);
-    difference.restart.extend(restart);
-    difference.reload.extend(reload);
-    difference.reload.extend(plugins(old, new));
-    difference
+    )
 }
 
 /// One field here, four keys in the file.

@@ -22,9 +22,10 @@
 //! | `syntax.rs` | mistakes of TOML itself |
 //! | `errors.rs` | mistakes with positions |
 //! | `difference.rs` | what a reload changes |
+//! | `settings.rs` | keys and values for `SHOW CONFIG` |
 //!
 //! A new option is a field in `model.rs`, a line in `read.rs`, a name in
-//! `keys.rs` and `difference.rs`, and a row in the example and the
+//! `keys.rs`, `difference.rs` and `settings.rs`, and a row in the example and the
 //! documentation; tests and the compiler name the ones forgotten.
 
 mod difference;
@@ -41,6 +42,7 @@ mod read_backend;
 mod read_overrides;
 mod read_plugin;
 mod section;
+mod settings;
 mod syntax;
 mod units;
 mod vet;
@@ -58,6 +60,7 @@ pub use model::*;
 pub use overrides::{Database, User};
 pub use pattern::Pattern;
 pub use public_key::PublicKey;
+pub use settings::Setting;
 pub(crate) use units::{show_duration, show_size};
 pub use vet::Untrusted;
 pub(crate) use vet::signature_file;
@@ -87,6 +90,11 @@ impl Config {
         }
         let config = read::config(table.get_ref(), path, &problems);
         problems.into_result(config)
+    }
+
+    /// The keys at the top of the file with their values, as `SHOW CONFIG` has them.
+    pub fn settings(&self) -> Vec<Setting> {
+        settings::all(self)
     }
 
     /// What becomes different when `new` takes the place of `old`.

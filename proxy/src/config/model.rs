@@ -164,6 +164,14 @@ pub struct Config {
     /// Log which server each statement was sent to.
     pub log_per_node_statement: bool,
 
+    // The admin console: the database `waypool`.
+    /// Who may give orders there. Empty: nobody.
+    pub admin_users: Vec<String>,
+    /// Who may look.
+    pub stats_users: Vec<String>,
+    /// How far the averages of `SHOW STATS` reach back. Never zero.
+    pub stats_period: Duration,
+
     pub plugins: Plugins,
     pub admin: Admin,
 }

@@ -105,6 +105,10 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         notice_per_node_statement: top.boolean("notice_per_node_statement", false),
         log_per_node_statement: top.boolean("log_per_node_statement", false),
 
+        admin_users: top.list("admin_users", ',', &[]),
+        stats_users: top.list("stats_users", ',', &[]),
+        stats_period: top.period("stats_period", secs(60), Seconds),
+
         plugins: read_plugin::plugins(&top, source),
         admin: read_admin::admin(&top, source),
     };

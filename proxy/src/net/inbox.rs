@@ -51,11 +51,13 @@ pub struct Inbox {
     end: usize,
     /// The size of the buffer for the next read.
     size: usize,
+    /// Bytes read and not yet counted.
+    read: u64,
 }
 
 impl Default for Inbox {
     fn default() -> Self {
-        Inbox { buffer: Box::default(), start: 0, end: 0, size: SMALL }
+        Inbox { buffer: Box::default(), start: 0, end: 0, size: SMALL, read: 0 }
     }
 }
 
@@ -84,6 +86,11 @@ impl Inbox {
                 give_back(std::mem::take(&mut self.buffer));
             }
         }
+    }
+
+    /// The bytes read since this was last asked.
+    pub fn take_read(&mut self) -> u64 {
+        std::mem::take(&mut self.read)
     }
 
     /// Puts bytes that were handled before back at the head.
@@ -138,6 +145,7 @@ impl Inbox {
         };
         if let Poll::Ready(Ok(count)) = result {
             self.end += count;
+            self.read += count as u64;
             let full = self.end == self.buffer.len();
             self.size = if full { (self.buffer.len() * 2).min(LARGE) } else { SMALL };
         }

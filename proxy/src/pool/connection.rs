@@ -4,7 +4,8 @@ use super::Identity;
 use super::connect::Parts;
 use super::queue::Slot;
 use super::state::State;
-use crate::net::{Inbox, Outbox, Stream};
+use crate::census::{self, Meter};
+use crate::net::{Ends, Inbox, Outbox, Stream};
 use crate::protocol::backend::{TransactionStatus, parse_data_row, parse_parameter_status};
 use crate::protocol::error::ErrorFields;
 use crate::protocol::{Frame, HEADER_LEN, frontend};
@@ -43,6 +44,8 @@ pub struct ServerConn {
     /// The socket failed, or the server may be in the middle of a message:
     /// then a goodbye would be taken for the rest of it.
     pub broken: bool,
+    /// What its clients do, for `SHOW`.
+    pub meter: Meter,
     slot: Slot,
 }
 
@@ -60,7 +63,9 @@ pub type Rows = Vec<Vec<Option<String>>>;
 
 impl ServerConn {
     pub(super) fn new(parts: Parts, identity: Arc<Identity>, slot: Slot) -> Self {
+        slot.server().logged_in(parts.pid, Ends::of(&parts.stream));
         ServerConn {
+            meter: Meter::new(slot.server().clone()),
             stream: parts.stream,
             inbox: parts.inbox,
             outbox: Outbox::default(),
@@ -143,6 +148,10 @@ impl ServerConn {
         if self.broken || !self.inbox.is_empty() || !self.outbox.is_empty() {
             return;
         }
+        if self.meter.server.is_retired() {
+            return;
+        }
+        self.meter.server.set_state(census::State::Tested);
         for statement in reset_query_list {
             let is_abort =
                 statement.eq_ignore_ascii_case("ABORT") || statement.eq_ignore_ascii_case("ROLLBACK");
@@ -171,6 +180,8 @@ impl ServerConn {
         if let Some(pool) = self.slot.pool().cloned() {
             self.idle_since = Instant::now();
             self.uses += 1;
+            self.meter.server.set_prepared(self.state.statements.len());
+            self.meter.server.set_state(census::State::Idle);
             pool.put_back(self);
         }
     }

@@ -7,6 +7,7 @@
 
 pub mod connect;
 pub mod connection;
+mod gate;
 mod group;
 pub mod queue;
 mod quota;
@@ -23,6 +24,7 @@ pub use state::Applied;
 pub use statements::{Shared, SharedStatements};
 
 use crate::auth::server::Credentials;
+use crate::census;
 use crate::cluster::Backend;
 use crate::config::show_duration;
 use crate::protocol::PgError;
@@ -93,18 +95,27 @@ impl CheckoutError {
 
 impl Pool {
     /// A connection for `identity`: a kept one, a new one, or the next one
-    /// that becomes free, in the order of asking.
+    /// that becomes free, in the order of asking. It is lent to `client`.
     pub async fn checkout(
         self: &Arc<Self>,
         identity: &Arc<Identity>,
         credentials: &Credentials,
+        client: &census::Client,
     ) -> Result<ServerConn, CheckoutError> {
-        let slot = match self.acquire(identity).await? {
-            queue::Grant::Kept(conn) => return Ok(*conn),
-            queue::Grant::Slot(slot) => slot,
+        let mut wait = client.may_wait(self.target.backend.id);
+        let mut conn = match self.acquire(identity, &mut wait).await? {
+            queue::Grant::Kept(conn) => *conn,
+            queue::Grant::Slot(slot) => {
+                wait.begin();
+                let limit = self.connect_timeout();
+                let parts = connect::connect(&self.target, identity, credentials, limit).await?;
+                ServerConn::new(parts, identity.clone(), slot)
+            }
         };
-        let parts = connect::connect(&self.target, identity, credentials, self.connect_timeout()).await?;
-        Ok(ServerConn::new(parts, identity.clone(), slot))
+        // What was said before (a login, reset queries) is nobody's traffic.
+        conn.inbox.take_read();
+        conn.meter.lend(client, wait.time());
+        Ok(conn)
     }
 
     /// Sends a cancel request to the server. Returns when it has signalled the process.
@@ -120,6 +131,6 @@ impl Pool {
         credentials: &Credentials,
     ) -> Result<ServerConn, ConnectError> {
         let parts = connect::connect(&self.target, identity, credentials, self.connect_timeout()).await?;
-        Ok(ServerConn::new(parts, identity.clone(), queue::Slot::unlimited(self)))
+        Ok(ServerConn::new(parts, identity.clone(), queue::Slot::unlimited(self, identity)))
     }
 }

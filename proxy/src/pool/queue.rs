@@ -7,9 +7,12 @@
 //! many who wait than with few, but for a logarithm.
 
 use super::connect::Target;
+use super::gate::Gate;
 use super::group::{Group, Ticket};
 use super::quota::{Counts, Full, GroupKey, Quota};
 use super::{CheckoutError, Identity, ServerConn};
+use crate::census::client::Wait;
+use crate::census::{Server, Servers};
 use crate::config::Config;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -51,6 +54,8 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Pool {
     pub target: Target,
+    /// Its connections, for `SHOW`.
+    pub servers: Servers,
     inner: Mutex<Inner>,
 }
 
@@ -62,12 +67,14 @@ pub(super) struct Inner {
     pub(super) counts: Counts,
     /// Kept connections of all groups.
     idle: usize,
-    /// The groups within their own limit in which somebody waits, for another
-    /// limit: by the one who has waited longest.
+    /// The groups within their own limit, and not paused, in which somebody
+    /// waits, for another limit: by the one who has waited longest.
     pub(super) ready: BTreeMap<Ticket, GroupKey>,
     next_ticket: Ticket,
     /// When a connection was last closed because somebody else had waited longer.
     yielded: Option<Instant>,
+    /// What is paused.
+    gate: Gate,
 }
 
 /// What a session gets: a kept connection, or leave to open one.
@@ -83,6 +90,7 @@ pub struct Slot {
     pool: Arc<Pool>,
     /// `None`: a connection of the proxy's own, outside the limits.
     key: Option<GroupKey>,
+    server: Arc<Server>,
 }
 
 /// One who waits; leaves the queue when dropped.
@@ -124,8 +132,9 @@ impl Pool {
             ready: BTreeMap::new(),
             next_ticket: 0,
             yielded: None,
+            gate: Gate::default(),
         };
-        Arc::new(Pool { target, inner: Mutex::new(inner) })
+        Arc::new(Pool { target, servers: Servers::default(), inner: Mutex::new(inner) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -141,8 +150,7 @@ impl Pool {
         for (key, group) in groups {
             group.quota = Quota::of(&limits.config, key);
         }
-        let keys: Vec<GroupKey> = inner.groups.keys().cloned().collect();
-        keys.iter().for_each(|key| inner.sort(key));
+        inner.sort_all();
         self.grant(inner);
     }
 
@@ -150,7 +158,11 @@ impl Pool {
         self.lock().limits.connect_timeout
     }
 
-    pub(super) async fn acquire(self: &Arc<Self>, identity: &Arc<Identity>) -> Result<Grant, CheckoutError> {
+    pub(super) async fn acquire(
+        self: &Arc<Self>,
+        identity: &Arc<Identity>,
+        wait: &mut Wait<'_>,
+    ) -> Result<Grant, CheckoutError> {
         let mut waiting = loop {
             match self.try_acquire(identity) {
                 Attempt::Granted(Grant::Kept(conn)) if !conn.is_alive() => drop(conn),
@@ -160,6 +172,7 @@ impl Pool {
                 Attempt::Wait(waiting) => break waiting,
             }
         };
+        wait.begin();
         let (Limits { queue_timeout, reserve_timeout, .. }, reserve) = {
             let inner = self.lock();
             let reserve = inner.groups.get(&waiting.key).map_or(0, |group| group.quota.reserve);
@@ -185,20 +198,21 @@ impl Pool {
     /// A place beyond `default_pool_size`, for one who has waited long enough.
     fn try_reserve(self: &Arc<Self>, waiting: &Waiting<'_>) -> Option<Slot> {
         let inner = &mut *self.lock();
-        if inner.is_full_with_reserve(&waiting.key) {
+        if inner.gate.holds(&waiting.key.1) || inner.is_full_with_reserve(&waiting.key) {
             return None;
         }
         inner.groups.get_mut(&waiting.key)?.leave(waiting.ticket)?;
         inner.open(&waiting.key);
         inner.sort(&waiting.key);
-        Some(Slot { pool: self.clone(), key: Some(waiting.key.clone()) })
+        Some(Slot::new(self, waiting.key.clone()))
     }
 
     fn try_acquire(self: &Arc<Self>, identity: &Arc<Identity>) -> Attempt<'_> {
         let key = key_of(identity);
         let inner = &mut *self.lock();
+        let paused = inner.gate.holds(&identity.database);
         let group = inner.group(&key);
-        if group.waiting() == 0 {
+        if group.waiting() == 0 && !paused {
             if let Some(conn) = group.take(identity) {
                 inner.idle -= 1;
                 return Attempt::Granted(Grant::Kept(Box::new(conn)));
@@ -212,7 +226,7 @@ impl Pool {
             match inner.full(&key, None) {
                 None => {
                     inner.open(&key);
-                    return Attempt::Granted(Grant::Slot(Slot { pool: self.clone(), key: Some(key) }));
+                    return Attempt::Granted(Grant::Slot(Slot::new(self, key)));
                 }
                 Some(full) => {
                     if let Some(conn) = inner.take_oldest(|other| full.concerns(&key, other)) {
@@ -288,6 +302,40 @@ impl Pool {
         drop(idle);
     }
 
+    /// PAUSE: nobody gets a connection to this database, or to any, until
+    /// [`Pool::resume`]. Kept ones are closed, others when they come back.
+    pub fn pause(&self, database: Option<&str>) {
+        let mut inner = self.lock();
+        inner.gate.pause(database);
+        inner.sort_all();
+        drop(inner);
+        self.retire(database);
+    }
+
+    pub fn is_paused(&self, database: &str) -> bool {
+        self.lock().gate.holds(database)
+    }
+
+    /// RESUME: those who wait go on.
+    pub fn resume(self: &Arc<Self>, database: Option<&str>) {
+        let mut inner = self.lock();
+        inner.gate.resume(database);
+        inner.sort_all();
+        self.grant(inner);
+        // What was kept for others meanwhile may stand in their way.
+        let kept = self.lock().in_the_way();
+        drop(kept);
+    }
+
+    /// RECONNECT: what is open to this database, or to any, is closed, as soon
+    /// as it is free.
+    pub fn retire(&self, database: Option<&str>) {
+        self.servers.retire(|server| database.is_none_or(|name| *server.database == *name));
+        let retired = self.lock().take_idle(|_, conn| conn.meter.server.is_retired());
+        // Only now, as it frees places.
+        drop(retired);
+    }
+
     /// Connections open (or being opened), kept, and sessions waiting.
     pub fn usage(&self) -> (usize, usize, usize) {
         let inner = self.lock();
@@ -308,8 +356,7 @@ impl Pool {
             };
             inner.open(&key);
             inner.sort(&key);
-            let slot = Slot { pool: self.clone(), key: Some(key) };
-            refused.extend(waiter.grant.send(Grant::Slot(slot)).err());
+            refused.extend(waiter.grant.send(Grant::Slot(Slot::new(self, key))).err());
         }
         // Slots come back here when dropped: not under the lock.
         drop(inner);
@@ -355,7 +402,7 @@ impl Inner {
         let Some(group) = self.groups.get_mut(key) else {
             return;
         };
-        let ready = group.first().filter(|_| group.has_room());
+        let ready = group.first().filter(|_| group.has_room() && !self.gate.holds(&key.1));
         if ready != group.ready {
             if let Some(before) = group.ready {
                 self.ready.remove(&before);
@@ -370,12 +417,19 @@ impl Inner {
         }
     }
 
+    /// The same after a change that concerns them all.
+    fn sort_all(&mut self) {
+        let keys: Vec<GroupKey> = self.groups.keys().cloned().collect();
+        keys.iter().for_each(|key| self.sort(key));
+    }
+
     /// What becomes of a connection that a session gives back.
     fn fate(&mut self, key: &GroupKey, conn: &ServerConn) -> Fate {
         let Some(group) = self.groups.get(key) else {
             return Fate::Closed;
         };
-        if self.is_over(key) || self.limits.is_worn(conn) {
+        let gone = self.gate.holds(&key.1) || conn.meter.server.is_retired();
+        if gone || self.is_over(key) || self.limits.is_worn(conn) {
             return Fate::Closed;
         }
         // Who could use its place: one of the group, or of another that then
@@ -419,6 +473,20 @@ impl Inner {
         let conn = groups.min_by_key(|(since, _)| *since)?.1.take_oldest();
         self.idle -= usize::from(conn.is_some());
         conn
+    }
+
+    /// Kept connections in the place of which those who wait could have theirs.
+    fn in_the_way(&mut self) -> Vec<ServerConn> {
+        let ready: Vec<GroupKey> = self.ready.values().cloned().collect();
+        let mut taken = Vec::new();
+        for key in ready {
+            let waiting = self.groups.get(&key).map_or(0, Group::waiting);
+            if let Some(full) = self.full(&key, None) {
+                let those = (0..waiting).map_while(|_| self.take_oldest(|other| full.concerns(&key, other)));
+                taken.extend(those);
+            }
+        }
+        taken
     }
 
     /// Kept connections, to be dropped when the lock is gone.
@@ -469,8 +537,19 @@ impl Drop for Waiting<'_> {
 
 impl Slot {
     /// For a connection of the proxy's own: it must not wait for clients.
-    pub(super) fn unlimited(pool: &Arc<Pool>) -> Self {
-        Slot { pool: pool.clone(), key: None }
+    pub(super) fn unlimited(pool: &Arc<Pool>, identity: &Identity) -> Self {
+        let server = Server::new(identity.user.clone(), identity.database.clone(), pool.target.backend.id);
+        Slot { pool: pool.clone(), key: None, server: Arc::new(server) }
+    }
+
+    fn new(pool: &Arc<Pool>, key: GroupKey) -> Self {
+        let (user, database) = key.clone();
+        let server = pool.servers.enter(Server::new(user, database, pool.target.backend.id));
+        Slot { pool: pool.clone(), key: Some(key), server }
+    }
+
+    pub(super) fn server(&self) -> &Arc<Server> {
+        &self.server
     }
 
     /// The pool that the connection goes back to; one outside the limits goes nowhere.
@@ -483,6 +562,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(key) = &self.key {
             self.pool.free(key);
+            self.pool.servers.leave(&self.server);
         }
     }
 }

@@ -2,8 +2,9 @@
 use super::connect::Parts;
 use super::queue::{Grant, Limits, Pool, Slot};
 use super::*;
+use crate::census;
 use crate::config::Config;
-use crate::net::{Inbox, Stream, stream::Plain};
+use crate::net::{Ends, Inbox, Stream, stream::Plain};
 use crate::protocol::backend::TransactionStatus;
 use std::future::Future;
 use std::path::Path;
@@ -48,6 +49,12 @@ fn identity(user: &str) -> Arc<Identity> {
     Arc::new(Identity { user: user.into(), database: "db".into(), parameters: Vec::new() })
 }
 
+/// As a client that nobody else sees.
+async fn acquire(pool: &Arc<Pool>, identity: &Arc<Identity>) -> Result<Grant, CheckoutError> {
+    let client = census::Client::new("user".into(), "db".into(), "", Ends::default());
+    pool.acquire(identity, &mut client.may_wait(0)).await
+}
+
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     // However often: tokio would have a task that is ready all the time take turns.
     pin!(unconstrained(future)).poll(&mut Context::from_waker(Waker::noop()))
@@ -84,8 +91,8 @@ fn kept(answer: Poll<Result<Grant, CheckoutError>>) -> ServerConn {
 #[tokio::test]
 async fn who_waits_longest_is_served_first() {
     let (pool, alice) = (pool(1, 10), identity("alice"));
-    let first = slot(Poll::Ready(pool.acquire(&alice).await));
-    let (mut second, mut third) = (pin!(pool.acquire(&alice)), pin!(pool.acquire(&alice)));
+    let first = slot(Poll::Ready(acquire(&pool, &alice).await));
+    let (mut second, mut third) = (pin!(acquire(&pool, &alice)), pin!(acquire(&pool, &alice)));
     assert!(poll(second.as_mut()).is_pending());
     assert!(poll(third.as_mut()).is_pending());
     assert_eq!(pool.usage(), (1, 0, 2));
@@ -100,9 +107,9 @@ async fn who_waits_longest_is_served_first() {
 #[tokio::test]
 async fn groups_have_limits_of_their_own_and_one_in_common() {
     let (pool, alice, bob) = (pool(1, 2), identity("alice"), identity("bob"));
-    let alices = slot(Poll::Ready(pool.acquire(&alice).await));
-    let _bobs = slot(Poll::Ready(pool.acquire(&bob).await));
-    let mut carols = pin!(pool.acquire(&alice));
+    let alices = slot(Poll::Ready(acquire(&pool, &alice).await));
+    let _bobs = slot(Poll::Ready(acquire(&pool, &bob).await));
+    let mut carols = pin!(acquire(&pool, &alice));
     assert!(poll(carols.as_mut()).is_pending());
     drop(alices);
     slot(poll(carols.as_mut()));
@@ -111,12 +118,12 @@ async fn groups_have_limits_of_their_own_and_one_in_common() {
 #[tokio::test]
 async fn one_who_gave_up_waiting_takes_no_place() {
     let (pool, alice) = (pool(1, 10), identity("alice"));
-    let first = slot(Poll::Ready(pool.acquire(&alice).await));
+    let first = slot(Poll::Ready(acquire(&pool, &alice).await));
     {
-        let mut gives_up = pin!(pool.acquire(&alice));
+        let mut gives_up = pin!(acquire(&pool, &alice));
         assert!(poll(gives_up.as_mut()).is_pending());
     }
-    let mut second = pin!(pool.acquire(&alice));
+    let mut second = pin!(acquire(&pool, &alice));
     assert!(poll(second.as_mut()).is_pending());
     drop(first);
     slot(poll(second.as_mut()));
@@ -126,8 +133,8 @@ async fn one_who_gave_up_waiting_takes_no_place() {
 #[tokio::test(start_paused = true)]
 async fn waiting_ends_with_query_wait_timeout() {
     let (pool, alice) = (pool(1, 10), identity("alice"));
-    let _first = pool.acquire(&alice).await.unwrap();
-    let error = pool.acquire(&alice).await.unwrap_err();
+    let _first = acquire(&pool, &alice).await.unwrap();
+    let error = acquire(&pool, &alice).await.unwrap_err();
     let told = error.to_client(&pool.target.backend);
     assert_eq!(told.sqlstate, "53300");
     assert!(told.message.contains("waited 1min"), "{told}");
@@ -138,8 +145,8 @@ async fn waiting_ends_with_query_wait_timeout() {
 #[tokio::test]
 async fn a_connection_is_handed_on_in_the_order_of_coming() {
     let (pool, alice) = (pool(1, 10), identity("alice"));
-    let (conn, _server) = conn(slot(Poll::Ready(pool.acquire(&alice).await)), &alice);
-    let mut waiting: Vec<_> = (0..50_000).map(|_| Box::pin(pool.acquire(&alice))).collect();
+    let (conn, _server) = conn(slot(Poll::Ready(acquire(&pool, &alice).await)), &alice);
+    let mut waiting: Vec<_> = (0..50_000).map(|_| Box::pin(acquire(&pool, &alice))).collect();
     assert!(waiting.iter_mut().all(|waiter| poll(waiter.as_mut()).is_pending()));
     let began = Instant::now();
     // Every tenth gives up.
@@ -161,10 +168,10 @@ async fn a_connection_is_handed_on_in_the_order_of_coming() {
 #[tokio::test]
 async fn who_goes_when_it_is_its_turn_leaves_the_connection_to_the_next() {
     let (pool, alice) = (pool(1, 10), identity("alice"));
-    let (conn, _server) = conn(slot(Poll::Ready(pool.acquire(&alice).await)), &alice);
-    let mut next = pin!(pool.acquire(&alice));
+    let (conn, _server) = conn(slot(Poll::Ready(acquire(&pool, &alice).await)), &alice);
+    let mut next = pin!(acquire(&pool, &alice));
     {
-        let mut goes = pin!(pool.acquire(&alice));
+        let mut goes = pin!(acquire(&pool, &alice));
         assert!(poll(goes.as_mut()).is_pending());
         assert!(poll(next.as_mut()).is_pending());
         pool.put_back(conn);
@@ -176,12 +183,12 @@ async fn who_goes_when_it_is_its_turn_leaves_the_connection_to_the_next() {
 /// Clients of `busy` hand one connection on to each other, without an end, while `other` waits:
 /// until it is served.
 async fn is_not_passed_over_for_ever(pool: Arc<Pool>, busy: Arc<Identity>, other: Arc<Identity>) {
-    let (mut conn, _server) = conn(slot(Poll::Ready(pool.acquire(&busy).await)), &busy);
-    let mut waits_long = pin!(pool.acquire(&other));
+    let (mut conn, _server) = conn(slot(Poll::Ready(acquire(&pool, &busy).await)), &busy);
+    let mut waits_long = pin!(acquire(&pool, &other));
     assert!(poll(waits_long.as_mut()).is_pending());
     let (began, mut handed_on) = (Instant::now(), 0);
     loop {
-        let mut next = pin!(pool.acquire(&busy));
+        let mut next = pin!(acquire(&pool, &busy));
         assert!(poll(next.as_mut()).is_pending());
         pool.put_back(conn);
         if let Poll::Ready(served) = poll(waits_long.as_mut()) {
@@ -213,12 +220,12 @@ async fn a_kind_of_clients_does_not_keep_the_connections_of_its_group() {
 async fn groups_with_room_are_served_in_the_order_of_coming() {
     let pool = pool(2, 2);
     let (alice, bob, carol) = (identity("alice"), identity("bob"), identity("carol"));
-    let first = slot(Poll::Ready(pool.acquire(&alice).await));
-    let _second = slot(Poll::Ready(pool.acquire(&alice).await));
+    let first = slot(Poll::Ready(acquire(&pool, &alice).await));
+    let _second = slot(Poll::Ready(acquire(&pool, &alice).await));
     // Alice has no room even when one place is free.
-    let mut bobs = pin!(pool.acquire(&bob));
-    let mut carols = pin!(pool.acquire(&carol));
-    let mut alices = pin!(pool.acquire(&alice));
+    let mut bobs = pin!(acquire(&pool, &bob));
+    let mut carols = pin!(acquire(&pool, &carol));
+    let mut alices = pin!(acquire(&pool, &alice));
     assert!(poll(bobs.as_mut()).is_pending());
     assert!(poll(carols.as_mut()).is_pending());
     assert!(poll(alices.as_mut()).is_pending());
@@ -232,9 +239,9 @@ async fn groups_with_room_are_served_in_the_order_of_coming() {
 #[tokio::test]
 async fn lowered_limits_hold_for_what_is_handed_on_too() {
     let (pool, alice) = (pool(2, 10), identity("alice"));
-    let (one, _server) = conn(slot(Poll::Ready(pool.acquire(&alice).await)), &alice);
-    let two = slot(Poll::Ready(pool.acquire(&alice).await));
-    let mut waiting = pin!(pool.acquire(&alice));
+    let (one, _server) = conn(slot(Poll::Ready(acquire(&pool, &alice).await)), &alice);
+    let two = slot(Poll::Ready(acquire(&pool, &alice).await));
+    let mut waiting = pin!(acquire(&pool, &alice));
     assert!(poll(waiting.as_mut()).is_pending());
     pool.set_limits(Limits { config: config("default_pool_size = 1", ""), ..limits() });
     pool.put_back(one);
@@ -251,7 +258,7 @@ fn identity_in(user: &str, database: &str) -> Arc<Identity> {
 }
 
 async fn open(pool: &Arc<Pool>, user: &str, database: &str) -> Slot {
-    slot(Poll::Ready(pool.acquire(&identity_in(user, database)).await))
+    slot(Poll::Ready(acquire(pool, &identity_in(user, database)).await))
 }
 
 #[tokio::test]
@@ -264,7 +271,7 @@ async fn a_database_or_a_user_may_have_a_pool_size_of_its_own() {
             open_ones.push(open(&pool, user, database).await);
         }
         let one_more = identity_in(user, database);
-        assert!(poll(pin!(pool.acquire(&one_more))).is_pending(), "{user} {database}");
+        assert!(poll(pin!(acquire(&pool, &one_more))).is_pending(), "{user} {database}");
     }
 }
 
@@ -274,7 +281,7 @@ async fn users_of_a_database_have_a_limit_in_common() {
     let alices = open(&pool, "alice", "shop").await;
     let _bobs = open(&pool, "bob", "shop").await;
     let (carol, dave) = (identity_in("carol", "shop"), identity_in("dave", "shop"));
-    let (mut carols, mut daves) = (pin!(pool.acquire(&carol)), pin!(pool.acquire(&dave)));
+    let (mut carols, mut daves) = (pin!(acquire(&pool, &carol)), pin!(acquire(&pool, &dave)));
     assert!(poll(carols.as_mut()).is_pending());
     assert!(poll(daves.as_mut()).is_pending());
     // Other databases have room, and make none.
@@ -292,7 +299,7 @@ async fn databases_of_a_user_have_a_limit_in_common() {
     let _alices = open(&pool, "alice", "shop").await;
     let (one, _two) = (open(&pool, "batch", "shop").await, open(&pool, "batch", "stock").await);
     for (user, database) in [("alice", "stock"), ("batch", "other")] {
-        assert!(poll(pin!(pool.acquire(&identity_in(user, database)))).is_pending(), "{user}");
+        assert!(poll(pin!(acquire(&pool, &identity_in(user, database)))).is_pending(), "{user}");
     }
     drop(one);
     open(&pool, "batch", "other").await;
@@ -317,7 +324,7 @@ async fn a_connection_is_not_kept_while_its_database_is_waited_for() {
     let alice = identity_in("alice", "shop");
     let bob = identity_in("bob", "shop");
     let (alices, _server) = conn(open(&pool, "alice", "shop").await, &alice);
-    let mut bobs = pin!(pool.acquire(&bob));
+    let mut bobs = pin!(acquire(&pool, &bob));
     assert!(poll(bobs.as_mut()).is_pending());
     pool.put_back(alices);
     slot(poll(bobs.as_mut()));
@@ -334,7 +341,7 @@ async fn who_waited_in_vain_is_told_for_which_limit() {
         ("batch", "other", "1 connections for this user", "max_user_connections"),
         ("bob", "other", "3 connections in all", "max_connections of this [[backend]]"),
     ] {
-        let error = pool.acquire(&identity_in(user, database)).await.unwrap_err();
+        let error = acquire(&pool, &identity_in(user, database)).await.unwrap_err();
         let told = error.to_client(&pool.target.backend);
         assert!(told.detail.as_ref().unwrap().contains(whose), "{told:?}");
         assert!(told.hint.as_ref().unwrap().contains(key), "{told:?}");
@@ -348,15 +355,15 @@ async fn who_has_waited_long_enough_gets_one_of_the_reserve() {
         config: config("default_pool_size = 1\nreserve_pool_size = 1", ""),
         ..limits()
     });
-    let _first = slot(Poll::Ready(pool.acquire(&alice).await));
+    let _first = slot(Poll::Ready(acquire(&pool, &alice).await));
     let began = tokio::time::Instant::now();
-    let reserved = slot(Poll::Ready(pool.acquire(&alice).await));
+    let reserved = slot(Poll::Ready(acquire(&pool, &alice).await));
     assert_eq!(began.elapsed().as_secs(), 5);
     // There is one of them.
-    let error = pool.acquire(&alice).await.unwrap_err();
+    let error = acquire(&pool, &alice).await.unwrap_err();
     assert!(error.to_client(&pool.target.backend).message.contains("waited 1min"));
     // While others wait it is handed on, else closed.
-    let mut waiting = pin!(pool.acquire(&alice));
+    let mut waiting = pin!(acquire(&pool, &alice));
     assert!(poll(waiting.as_mut()).is_pending());
     let (reserved, _server) = conn(reserved, &alice);
     pool.put_back(reserved);
@@ -368,9 +375,9 @@ async fn who_has_waited_long_enough_gets_one_of_the_reserve() {
 async fn a_connection_that_was_lent_often_enough_is_closed() {
     let (pool, alice) = (pool(1, 10), identity("alice"));
     pool.set_limits(Limits { most_uses: Some(2), ..limits() });
-    let (first, _server) = conn(slot(Poll::Ready(pool.acquire(&alice).await)), &alice);
+    let (first, _server) = conn(slot(Poll::Ready(acquire(&pool, &alice).await)), &alice);
     first.release(&[]).await;
-    kept(Poll::Ready(pool.acquire(&alice).await)).release(&[]).await;
+    kept(Poll::Ready(acquire(&pool, &alice).await)).release(&[]).await;
     assert_eq!(pool.usage(), (0, 0, 0));
 }
 
@@ -380,7 +387,7 @@ async fn an_old_connection_is_closed_and_the_least_are_kept() {
     let mut servers = Vec::new();
     let mut conns = Vec::new();
     for _ in 0..3 {
-        let (conn, server) = conn(slot(Poll::Ready(pool.acquire(&alice).await)), &alice);
+        let (conn, server) = conn(slot(Poll::Ready(acquire(&pool, &alice).await)), &alice);
         servers.push(server);
         conns.push(conn);
     }
@@ -392,4 +399,54 @@ async fn an_old_connection_is_closed_and_the_least_are_kept() {
     pool.set_limits(Limits { most_age: Some(Duration::ZERO), config: least, ..limits() });
     pool.close_expired();
     assert_eq!(pool.usage(), (0, 0, 0));
+}
+
+// === PAUSE, RESUME, RECONNECT ===
+
+#[tokio::test]
+async fn who_waits_for_a_paused_database_is_served_after_resume() {
+    let pool = pool(10, 1);
+    let (alice, other) = (identity("alice"), identity_in("alice", "other"));
+    let (conn, _server) = conn(open(&pool, "alice", "other").await, &other);
+    pool.pause(Some("db"));
+    let mut waits = pin!(acquire(&pool, &alice));
+    assert!(poll(waits.as_mut()).is_pending());
+    // Others go on, and keep what they have.
+    pool.put_back(conn);
+    assert_eq!(pool.usage(), (1, 1, 1));
+    pool.put_back(kept(Poll::Ready(acquire(&pool, &other).await)));
+    assert!(poll(waits.as_mut()).is_pending());
+    pool.resume(Some("db"));
+    drop(slot(poll(waits.as_mut())));
+    assert_eq!(pool.usage(), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_connection_that_comes_back_from_a_paused_database_is_closed() {
+    let (pool, alice) = (pool(1, 10), identity("alice"));
+    let (conn, _server) = conn(slot(Poll::Ready(acquire(&pool, &alice).await)), &alice);
+    let mut waits = pin!(acquire(&pool, &alice));
+    assert!(poll(waits.as_mut()).is_pending());
+    pool.pause(None);
+    pool.put_back(conn);
+    assert!(poll(waits.as_mut()).is_pending());
+    assert_eq!(pool.usage(), (0, 0, 1));
+    pool.resume(None);
+    slot(poll(waits.as_mut()));
+}
+
+#[tokio::test]
+async fn what_is_retired_is_not_handed_on() {
+    let (pool, alice) = (pool(1, 10), identity("alice"));
+    let (conn, _server) = conn(slot(Poll::Ready(acquire(&pool, &alice).await)), &alice);
+    pool.retire(Some("other"));
+    let mut waits = pin!(acquire(&pool, &alice));
+    assert!(poll(waits.as_mut()).is_pending());
+    pool.put_back(conn);
+    let conn = kept(poll(waits.as_mut()));
+    pool.retire(Some("db"));
+    let mut waits = pin!(acquire(&pool, &alice));
+    assert!(poll(waits.as_mut()).is_pending());
+    pool.put_back(conn);
+    slot(poll(waits.as_mut()));
 }

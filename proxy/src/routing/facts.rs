@@ -204,6 +204,9 @@ impl Facts {
         };
         for server in order {
             let pool = self.lookup.pools.get(server.id).ok_or("no such backend")?;
+            if pool.is_paused(&self.database) {
+                return Err("the database is paused".to_owned());
+            }
             match pool.connect(&identity, &self.lookup.credentials).await {
                 Ok(conn) => return Ok(conn),
                 Err(error) => {

@@ -5,14 +5,17 @@ use super::link::{Servers, bit};
 use crate::pool::Pool;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use subtle::ConstantTimeEq;
+use tokio::sync::Notify;
 
 /// All clients that can be cancelled, by the process id that we gave them.
 #[derive(Debug, Default)]
 pub struct Registry {
     clients: Mutex<HashMap<u32, Arc<Client>>>,
     next: AtomicU32,
+    /// Those of the admin console, which has no query on a server to cancel.
+    consoles: Mutex<HashMap<u32, Arc<Notify>>>,
 }
 
 /// What a cancel request for one client needs.
@@ -67,6 +70,10 @@ impl Registry {
         let Some(client) = client.filter(|client| client.key.ct_eq(key).into()) else {
             return false;
         };
+        if let Some(console) = self.consoles().get(&pid) {
+            console.notify_waiters();
+            return true;
+        }
         let links = client.links.lock().await;
         let running = client.running();
         for link in links.iter().filter(|link| running & bit(link.backend) != 0) {
@@ -75,6 +82,12 @@ impl Registry {
             }
         }
         true
+    }
+}
+
+impl Registry {
+    fn consoles(&self) -> MutexGuard<'_, HashMap<u32, Arc<Notify>>> {
+        self.consoles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,6 +101,11 @@ impl Client {
 impl Handle {
     pub fn key(&self) -> &[u8] {
         &self.client.key
+    }
+
+    /// Whoever waits for `console` hears of cancel requests for this client.
+    pub fn tell(&self, console: &Arc<Notify>) {
+        self.registry.consoles().insert(self.pid, console.clone());
     }
 
     /// These backends run something for the client from now on.
@@ -125,5 +143,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         let mut clients = self.registry.clients.lock().unwrap_or_else(PoisonError::into_inner);
         clients.remove(&self.pid);
+        drop(clients);
+        self.registry.consoles().remove(&self.pid);
     }
 }

@@ -3,7 +3,9 @@
 
 use super::link::{Link, Servers, bit};
 use super::{End, Session};
+use crate::census::Counter;
 use crate::cluster::Backend;
+use crate::config::show_duration;
 use crate::plugin::contract::Kind;
 use crate::pool::{CheckoutError, QueryError, ServerConn};
 use crate::protocol::PgError;
@@ -92,6 +94,7 @@ impl Session {
         if self.transaction.status == TransactionStatus::Failed {
             return self.failed_transaction(kind).await;
         }
+        self.wait_resumed().await?;
         if let Route::Read(id) = route {
             // What it was told unseen must be answered before its state is known.
             self.drain(bit(id)).await?;
@@ -109,6 +112,23 @@ impl Session {
             }
             Route::Read(_) | Route::Primary => self.connect_primary().await,
             Route::All { home } => self.connect_all(home, kind).await,
+        }
+    }
+
+    /// While its database is paused a session without a server connection waits
+    /// here: the servers may be away, and what is said then does not count.
+    pub(super) async fn wait_resumed(&self) -> Result<(), LinkError> {
+        let proxy = &self.worker.proxy;
+        let (doors, database) = (&proxy.doors, &*self.identity.database);
+        if !doors.any_paused() || self.links.which(|_| true) != 0 || !doors.is_paused(database) {
+            return Ok(());
+        }
+        let limit = proxy.config().query_wait_timeout.unwrap_or(Duration::MAX);
+        let mut wait = self.member.may_wait(self.primary().unwrap_or_default());
+        wait.begin();
+        match tokio::time::timeout(limit, doors.wait_resumed(database)).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(LinkError::Statement(still_paused(database, limit))),
         }
     }
 
@@ -208,18 +228,23 @@ impl Session {
             return Err(LinkError::Statement(no_primary()));
         };
         let conn = loop {
-            let checkout = pool.checkout(&self.identity, &self.credentials).await;
+            let checkout = pool.checkout(&self.identity, &self.credentials, &self.member).await;
             let mut conn = checkout.map_err(|error| LinkError::Statement(self.refused(backend, &error)))?;
-            match self.bring_settings(&mut conn).await {
-                Ok(()) => break conn,
-                // What others have left there may be the reason: that one goes.
-                Err(_) if !conn.state.is_fresh() => {}
-                Err((change, error)) => {
-                    return Err(LinkError::Statement(not_repeated(backend, &change, &error)));
-                }
+            let Err((change, error)) = self.bring_settings(&mut conn).await else {
+                break conn;
+            };
+            self.member.gave_up(conn.meter.server.id);
+            // What others have left there may be the reason: that one goes.
+            if conn.state.is_fresh() {
+                return Err(LinkError::Statement(not_repeated(backend, &change, &error)));
             }
         };
         let mut conn = conn;
+        if !std::mem::replace(&mut self.login_counted, true) {
+            conn.meter.count(Counter::Logins);
+        }
+        // What is said of ours is nobody's traffic.
+        conn.inbox.take_read();
         self.show_parameters(&mut conn);
         let link = Link::new(conn, backend.clone());
         self.cancel.add(id, pool.clone(), link.conn.pid, link.conn.key.clone()).await;
@@ -276,7 +301,9 @@ impl Session {
     pub(super) async fn give_up(&mut self, id: usize) {
         self.cancel.remove(id).await;
         self.prepared.forget_server(id);
-        self.links.take(id);
+        if let Some(link) = self.links.take(id) {
+            self.member.gave_up(link.conn.meter.server.id);
+        }
     }
 
     /// Gives every connection back that is in a known state.
@@ -291,11 +318,18 @@ impl Session {
                 continue;
             };
             self.cancel.remove(id).await;
+            self.member.gave_up(link.conn.meter.server.id);
             if let Some(conn) = link.into_quiet() {
                 conn.release(reset_query_list).await;
             }
         }
     }
+}
+
+fn still_paused(database: &str, waited: Duration) -> PgError {
+    let waited = show_duration(waited);
+    PgError::error("57P03", format!("database \"{database}\" is paused: waited {waited} for RESUME"))
+        .with_hint("query_wait_timeout in waypool.toml says how long a client waits.")
 }
 
 /// SQLSTATE 57P03: cannot_connect_now.

@@ -18,11 +18,13 @@ use super::replication::Replication;
 use super::settings::Settings;
 use super::sharing::Sharing;
 use super::{Client, End, Session, extended};
+use crate::admin::console;
 use crate::auth::hba::Peer;
 use crate::auth::server::Credentials;
+use crate::census;
 use crate::life::{Phase, Seat};
 use crate::net::stream::Plain;
-use crate::net::{Inbox, Outbox, Stream};
+use crate::net::{Ends, Inbox, Outbox, Stream};
 use crate::plugin::contract::{Newcomer as Asked, SessionInfo};
 use crate::pool::{Identity, Parameters};
 use crate::protocol::startup::Startup;
@@ -47,6 +49,13 @@ struct Known {
     credentials: Credentials,
 }
 
+/// Who has come in.
+enum Arrived {
+    Client(Known, Place),
+    /// Of the admin console: no plugin is asked, and no limit holds.
+    Console(Startup),
+}
+
 /// Serves one connection from accept to close. `stop` tells when the proxy ends.
 pub async fn serve(
     worker: Rc<Worker>,
@@ -58,7 +67,10 @@ pub async fn serve(
     let client = Client { stream: Stream::Plain(socket), inbox: Inbox::default(), outbox: Outbox::default() };
     let mut newcomer = Newcomer { client, peer };
     let (known, _place) = match start(&worker, &mut newcomer, &mut seat).await {
-        Ok(Some(known)) => known,
+        Ok(Some(Arrived::Client(known, place))) => (known, place),
+        Ok(Some(Arrived::Console(startup))) => {
+            return Box::pin(console::serve(worker, newcomer.client, startup, stop)).await;
+        }
         Ok(None) | Err(End::Client | End::Server) => return,
         Err(End::Fatal(error)) => return farewell(&mut newcomer.client, error).await,
     };
@@ -72,9 +84,11 @@ pub async fn serve(
             return farewell(&mut client, error).await;
         }
     };
+    let member = session.member.clone();
     let end = tokio::select! {
         biased;
         ended = session.run() => ended.err().unwrap_or(End::Client),
+        () = member.kill.wait() => session.killed(),
         _ = stop.wait_for(|phase| *phase >= Phase::Fast) => End::Fatal(PgError::fatal(
             "57P01",
             "terminating connection due to administrator command",
@@ -89,8 +103,18 @@ pub async fn serve(
 /// Serves a client that has asked for replication.
 async fn replicate(worker: Rc<Worker>, mut client: Client, known: Known, stop: watch::Receiver<Phase>) {
     let Known { startup, credentials } = known;
-    let end = match Replication::begin(&worker, &mut client, startup, &credentials).await {
-        Ok(replication) => replication.run(&mut client, stop).await,
+    let (user, database) = (startup.user.as_str().into(), startup.database.as_str().into());
+    let mut entry =
+        census::Client::new(user, database, &application_name(&startup), Ends::of(&client.stream));
+    entry.replication = startup.replication;
+    let member = worker.proxy.census.clients.enter(entry);
+    let begun = tokio::select! {
+        biased;
+        begun = Replication::begin(&worker, &mut client, startup, &credentials, &member) => begun,
+        () = member.kill.wait() => Err(killed()),
+    };
+    let end = match begun {
+        Ok(replication) => replication.run(&mut client, stop, &member).await,
         Err(error) => Err(error),
     };
     if let Err(error) = end {
@@ -99,7 +123,7 @@ async fn replicate(worker: Rc<Worker>, mut client: Client, known: Known, stop: w
 }
 
 /// Our last words.
-async fn farewell(client: &mut Client, mut error: PgError) {
+pub(crate) async fn farewell(client: &mut Client, mut error: PgError) {
     error.severity = Severity::Fatal;
     tracing::info!("connection refused or ended: {error}");
     error.write(client.outbox.push());
@@ -113,7 +137,7 @@ async fn start(
     worker: &Rc<Worker>,
     newcomer: &mut Newcomer,
     seat: &mut Seat,
-) -> Result<Option<(Known, Place)>, End> {
+) -> Result<Option<Arrived>, End> {
     let proxy = &worker.proxy;
     let limit = proxy.config().authentication_timeout.unwrap_or(Duration::MAX);
     let began = Instant::now();
@@ -123,6 +147,11 @@ async fn start(
     if proxy.life.phase() == Phase::Smart {
         // cannot_connect_now, as PostgreSQL says it
         return Err(End::Fatal(PgError::fatal("57P03", "the database system is shutting down")));
+    }
+    if console::is_meant(&startup) {
+        // Those who could do something about it come in, however many there are.
+        within(limit.saturating_sub(began.elapsed()), newcomer.authenticate(worker, &startup)).await?;
+        return Ok(Some(Arrived::Console(startup)));
     }
     if seat.number > proxy.config().max_client_conn {
         return Err(End::Fatal(
@@ -137,7 +166,9 @@ async fn start(
         end = newcomer.gone() => return Err(end),
     };
     let credentials = within(left, newcomer.authenticate(worker, &startup)).await?;
-    admit(worker, &newcomer.peer, Known { startup, credentials }).map(Some).map_err(End::Fatal)
+    let admitted = admit(worker, &newcomer.peer, Known { startup, credentials });
+    let (known, place) = admitted.map_err(End::Fatal)?;
+    Ok(Some(Arrived::Client(known, place)))
 }
 
 async fn within<T>(limit: Duration, step: impl Future<Output = Result<T, End>>) -> Result<T, End> {
@@ -177,6 +208,9 @@ fn admit(worker: &Worker, peer: &Peer, known: Known) -> Result<(Known, Place), P
         None => credentials,
     };
     let proxy = &worker.proxy;
+    if proxy.doors.is_disabled(&startup.database) {
+        return Err(disabled(&startup.database));
+    }
     let place = proxy.places.take(&proxy.config(), &startup.database, &startup.user)?;
     Ok((Known { startup, credentials }, place))
 }
@@ -206,18 +240,19 @@ impl Session {
             }
             false => (startup.parameters, Settings::default()),
         };
+        let user: Arc<str> = startup.user.into();
+        let ends = Ends::of(&client.stream);
+        let entry = census::Client::new(user.clone(), database.name.clone(), &info.application_name, ends);
         let key_len = if startup.minor >= 2 { 32 } else { 4 };
         let mut session = Session {
             client,
             cancel: worker.proxy.cancels.enter(key_len),
             clock: worker.clocks.enter(),
+            member: worker.proxy.census.clients.enter(entry),
+            login_counted: false,
             links: Links::new(worker.proxy.cluster.backends.len()),
             worker,
-            identity: Arc::new(Identity {
-                user: startup.user.into(),
-                database: database.name.clone(),
-                parameters,
-            }),
+            identity: Arc::new(Identity { user, database: database.name.clone(), parameters }),
             scope,
             credentials,
             lead: 0,
@@ -248,7 +283,14 @@ impl Session {
             held: Vec::new(),
             batch: Default::default(),
         };
-        match session.greet().await {
+        let member = session.member.clone();
+        let greeted = tokio::select! {
+            biased;
+            greeted = session.greet() => greeted,
+            // Perhaps while it waits for a server connection.
+            () = member.kill.wait() => Err(killed()),
+        };
+        match greeted {
             Ok(()) => Ok(session),
             Err(error) => {
                 let Session { client, worker, scope, identity, .. } = session;
@@ -299,6 +341,9 @@ impl Session {
     /// The primary, or while it is away a server that can be read from: a
     /// session can begin, and read, without a primary.
     async fn first_server(&mut self) -> Result<usize, PgError> {
+        if let Err(LinkError::Statement(error)) = self.wait_resumed().await {
+            return Err(error);
+        }
         let cluster = self.worker.proxy.cluster.clone();
         let primary = cluster.primary().map(|primary| primary.id);
         let mut refusal = super::links::no_primary();
@@ -321,6 +366,12 @@ impl Session {
             }
         }
         Err(refusal)
+    }
+
+    /// KILL, KILL_CLIENT: its server connections end with it.
+    fn killed(&mut self) -> End {
+        self.links.iter_mut().for_each(|(_, link)| link.conn.meter.server.retire());
+        End::Fatal(killed())
     }
 
     /// The session is over: last words, and the connections go back.
@@ -351,6 +402,17 @@ impl Session {
         }
         self.release_links(&reset_query_list).await;
     }
+}
+
+/// KILL, KILL_CLIENT.
+pub(super) fn killed() -> PgError {
+    PgError::fatal("57P01", "admin forced disconnect")
+}
+
+/// SQLSTATE 08004: the server rejected the connection.
+fn disabled(database: &str) -> PgError {
+    PgError::fatal("08004", format!("database \"{database}\" is disabled"))
+        .with_hint(format!("ENABLE {database} on the admin console lets clients in again."))
 }
 
 /// Where a TCP client comes from, and to which address of ours.

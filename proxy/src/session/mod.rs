@@ -38,6 +38,7 @@ mod tests;
 pub mod transaction;
 
 use crate::auth::server::Credentials;
+use crate::census::Member;
 use crate::net::{Inbox, Outbox, Stream};
 use crate::plugin::Words;
 use crate::plugin::contract::Transaction as Told;
@@ -118,6 +119,10 @@ pub struct Session {
     sticky: bool,
     cancel: cancel::Handle,
     clock: Rc<clock::Clock>,
+    /// Its entry among the clients.
+    member: Member,
+    /// Its login is among those of a server connection, the first it has.
+    login_counted: bool,
     /// Bytes still to come of a client's message that is being passed on.
     passing: usize,
     /// The lead reads COPY data.

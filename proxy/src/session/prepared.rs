@@ -127,6 +127,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// How many statements have a name.
+    pub fn named(&self) -> usize {
+        self.named.len()
+    }
+
     pub fn get(&self, name: &[u8]) -> Option<&Rc<Statement>> {
         if name.is_empty() { self.unnamed.as_ref() } else { self.named.get(name) }
     }

@@ -227,6 +227,9 @@ impl Session {
                 _ => None,
             };
             if let Some(body) = &parameter {
+                if let Some(("application_name", name)) = parse_parameter_status(body) {
+                    self.member.set_application_name(name);
+                }
                 link.conn.note_parameter(body);
             }
             let shown = parameter.filter(|_| heard);
@@ -275,6 +278,15 @@ impl Session {
             Event::Ready { status, relay } => {
                 link.conn.status = status;
                 link.relayed = false;
+                let sent = link.conn.inbox.take_read();
+                match relay {
+                    true => {
+                        let received = self.client.inbox.take_read();
+                        link.conn.meter.answered(status, link.replies.owes_client(), received, sent);
+                    }
+                    false if status == TransactionStatus::Idle => link.conn.meter.ended_unseen(),
+                    false => {}
+                }
                 self.answered += usize::from(relay);
                 let unanswered: Vec<_> = link.replies.take_unanswered().collect();
                 self.undo(id, unanswered);
@@ -357,6 +369,7 @@ impl Session {
         let Some(link) = self.links.take(id) else {
             return Ok(());
         };
+        self.member.gave_up(link.conn.meter.server.id);
         self.progress = true;
         self.prepared.forget_server(id);
         self.cancel.forget(id);
@@ -398,6 +411,7 @@ impl Session {
     /// there; in a transaction, reads stay with the primary until its end.
     fn refused_read(&mut self, id: usize) -> Result<(), End> {
         if let Some(link) = self.links.take(id) {
+            self.member.gave_up(link.conn.meter.server.id);
             self.prepared.forget_server(id);
             self.cancel.forget(id);
             self.progress = true;
@@ -448,6 +462,10 @@ impl Session {
     pub(super) fn now_running(&mut self, lead: usize, others: super::link::Servers) {
         self.lead = lead;
         self.cancel.set_running(bit(lead) | others);
+        if let Some(link) = self.links.get_mut(lead) {
+            link.conn.meter.sent(&self.member);
+        }
+        self.member.set_prepared(self.prepared.named());
     }
 }
 

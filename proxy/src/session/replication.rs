@@ -8,8 +8,10 @@
 
 use super::link::bit;
 use super::links::no_primary;
+use super::login::killed;
 use super::{Client, cancel};
 use crate::auth::server::Credentials;
+use crate::census;
 use crate::cluster::Backend;
 use crate::life::Phase;
 use crate::net::{Inbox, Outbox, Stream};
@@ -62,6 +64,7 @@ impl Replication {
         client: &mut Client,
         mut startup: Startup,
         credentials: &Credentials,
+        member: &census::Client,
     ) -> Result<Self, PgError> {
         let proxy = &worker.proxy;
         let server = server(proxy, &mut startup)?;
@@ -69,7 +72,7 @@ impl Replication {
         let minor = startup.minor;
         // No other connection is like this one: none is taken from the pool,
         // but it has its place in it.
-        let checkout = pool.checkout(&identity(startup), credentials).await;
+        let checkout = pool.checkout(&identity(startup), credentials, member).await;
         let mut conn = checkout.map_err(|error| {
             if error.is_server_failure() {
                 proxy.cluster.report_failure(server.id, &error.to_string());
@@ -94,17 +97,22 @@ impl Replication {
 
     /// Passes bytes on until one side ends. If the proxy does, what the client
     /// is told, if anything can be said.
-    pub async fn run(mut self, client: &mut Client, mut stop: watch::Receiver<Phase>) -> Result<(), PgError> {
+    pub async fn run(
+        mut self,
+        client: &mut Client,
+        mut stop: watch::Receiver<Phase>,
+        member: &census::Client,
+    ) -> Result<(), PgError> {
         let stopped = tokio::select! {
-            () = poll_fn(|cx| self.poll_pass(cx, client)) => false,
-            _ = stop.wait_for(|phase| *phase >= Phase::Fast) => true,
+            () = poll_fn(|cx| self.poll_pass(cx, client)) => Ok(()),
+            () = member.kill.wait() => Err(killed()),
+            _ = stop.wait_for(|phase| *phase >= Phase::Fast) => {
+                Err(PgError::fatal("57P01", "terminating connection due to administrator command"))
+            }
         };
         self.cancel.remove(self.backend).await;
-        let may_speak = stopped && *stop.borrow() != Phase::Immediate;
-        match may_speak && self.frames.is_between() {
-            true => Err(PgError::fatal("57P01", "terminating connection due to administrator command")),
-            false => Ok(()),
-        }
+        let may_speak = *stop.borrow() != Phase::Immediate && self.frames.is_between();
+        if may_speak { stopped } else { Ok(()) }
     }
 
     fn poll_pass(&mut self, cx: &mut Context<'_>, client: &mut Client) -> Poll<()> {

@@ -197,6 +197,9 @@ impl Session {
         }
         self.count_pinned(pinned);
         let kept = if pinned { self.primary() } else { None };
+        if let Some(link) = kept.and_then(|id| self.links.get(id)) {
+            link.conn.meter.server.set_pinned(true);
+        }
         for id in 0..self.links.len() {
             let done = |link: &Link| link.replies.is_quiet() && link.conn.outbox.is_empty();
             if kept != Some(id) && self.links.get(id).is_some_and(done) {
@@ -232,6 +235,7 @@ impl Session {
         let Some(link) = self.links.take(id) else {
             return;
         };
+        self.member.gave_up(link.conn.meter.server.id);
         let failed = link.failed_unseen;
         let Some(mut conn) = link.into_quiet() else {
             return;

@@ -96,6 +96,11 @@ impl Users {
         self.users.contains_key(user)
     }
 
+    /// All that are listed, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.users.keys().map(String::as_str)
+    }
+
     pub fn len(&self) -> usize {
         self.users.len()
     }

@@ -6,6 +6,7 @@ use super::super::prepared::{OnServer, Portal, Statement, Undo};
 use super::super::query::{begins_for_primary, goes_to_all};
 use super::super::{End, Session};
 use super::batch::{Batch, Message, body_of, frame_of};
+use crate::census::Counter;
 use crate::plugin::contract::Effects;
 use crate::pool::statements::{NOTHING, PREFIX};
 use crate::protocol::HEADER_LEN;
@@ -223,6 +224,8 @@ impl Session {
             ours.bytes.extend_from_slice(edited);
             ours.instead = true;
         }
+        link.conn.meter.count(Counter::ClientParses);
+        link.conn.meter.count(Counter::ServerParses);
         let undo = self.prepared.parse(parse.statement, frame, edited.as_deref(), classified.clone(), lead);
         let frame = edited.as_deref().unwrap_or(frame);
         link.replies.ack(true, undo);
@@ -282,6 +285,9 @@ impl Session {
         self.count(&what, lead);
         self.watch_for_pins(what.verdict());
         self.watch_bind(lead, what.verdict());
+        if let Some(link) = self.links.get(lead) {
+            link.conn.meter.count(Counter::Binds);
+        }
         Ours { bytes, instead }
     }
 
@@ -367,6 +373,7 @@ impl Session {
             frontend::close_statement(ours, parse.statement);
             link.replies.ack(false, None);
         }
+        link.conn.meter.count(Counter::ServerParses);
         ours.extend_from_slice(statement.parse());
         link.replies.ack(false, Some(Undo::Prepare { statement: statement.clone(), server }));
         statement.on.set(statement.on.get() | bit(server));

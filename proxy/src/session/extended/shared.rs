@@ -11,6 +11,7 @@ use super::super::prepared::{OnServer, Statement, Undo};
 use super::super::query::{begins_for_primary, goes_to_all};
 use super::batch::{Message, frame_of};
 use super::send::{Ours, edited};
+use crate::census::Counter;
 use crate::pool::Shared;
 use crate::pool::statements::{NOTHING, PREFIX};
 use crate::protocol::HEADER_LEN;
@@ -48,6 +49,7 @@ impl Session {
         let on = prepares.then_some(OnServer { shared, server: lead });
         let undo = Some(self.prepared.name(&name, statement.clone(), on));
         if let Some(link) = self.links.get_mut(lead) {
+            link.conn.meter.count(Counter::ClientParses);
             match prepares {
                 true => link.replies.ack(true, undo),
                 false => {
@@ -71,6 +73,8 @@ impl Session {
             body.extend([0, 0, 0, 0]);
         });
         if let Some(link) = self.links.get_mut(self.lead) {
+            link.conn.meter.count(Counter::ClientParses);
+            link.conn.meter.count(Counter::ServerParses);
             link.conn.state.has_name(String::from_utf8_lossy(name).into_owned());
             link.replies.ack(false, None);
             link.replies.ack(true, None);
@@ -108,6 +112,7 @@ impl Session {
             frontend::close_statement(out, gone.name());
             replies.ack(false, Some(Undo::Shared(OnServer { shared: gone, server })));
         });
+        link.conn.meter.count(Counter::ServerParses);
         out.extend_from_slice(&shared.parse);
         true
     }

@@ -2,6 +2,7 @@
 
 use super::auth_query::AuthQuery;
 use super::newcomer::Newcomer;
+use crate::admin::console;
 use crate::auth::client::{self, ClientAuth, Method, Step};
 use crate::auth::server::Credentials;
 use crate::auth::{AuthError, MAX_PASSWORD_MESSAGE, Secret, sqlstate};
@@ -26,7 +27,8 @@ impl Newcomer {
         startup: &Startup,
     ) -> Result<Credentials, End> {
         let access = worker.proxy.access();
-        let by_our_rules = worker.proxy.config().enable_pool_hba;
+        // No server has the console's database.
+        let by_our_rules = worker.proxy.config().enable_pool_hba || console::is_meant(startup);
         let method = match by_our_rules {
             true => Some(access.rules.method(&self.peer, startup.wanted(), &startup.user).map_err(refused)?),
             false if server_rules::trusts(&worker.proxy, startup).await? => Some(Method::Trust),
@@ -88,7 +90,9 @@ impl Stored {
     async fn of(worker: &Rc<Worker>, startup: &Startup, is_trusted: bool) -> Result<Self, End> {
         let proxy = &worker.proxy;
         let access = proxy.access();
-        if is_trusted || access.users.contains(&startup.user) {
+        // No server has the console's database to look in.
+        let nowhere = console::is_meant(startup) && proxy.config().auth_dbname.is_none();
+        if is_trusted || nowhere || access.users.contains(&startup.user) {
             return Ok(Stored { secret: access.users.secret(&startup.user).cloned(), looked_up: None });
         }
         let since = AuthQuery::fresh_enough(proxy);
