@@ -12,6 +12,9 @@ export WAYPOOL_PYTHON = $(CURDIR)/target/venv/bin/python
 # What runs against PostgreSQL 18 as well, besides the system's.
 NEWER = WAYPOOL_PG_BIN=$(CURDIR)/target/pg18/bin
 NEWER_TESTS = conversations clients_protocol protocol_3_2 routing_cases routing_state cancel copy clients_rust
+# Of PostgreSQL's own regression tests; all of them in `make soak`.
+REGRESSION = test_setup boolean int4 strings numeric create_table copy2 prepare portals transactions guc temp plpgsql \
+	errors prepared_xacts
 ARGS =
 
 .PHONY: help setup plugins build demo test lint test-unit test-e2e soak bench clean
@@ -43,6 +46,7 @@ test: ## all that CI checks: format, lints, unit, plugin and end-to-end tests
 	@tools/timed.sh unit $(TEST) --lib --bins
 	@tools/timed.sh end-to-end $(TEST) --test '*'
 	@tools/timed.sh postgresql-18 env $(NEWER) $(TEST) $(addprefix --test ,$(NEWER_TESTS))
+	@tools/timed.sh regression tests/regression/regression.py $(REGRESSION)
 	@tools/timed.sh doc $(TEST) --doc
 
 lint: plugins ## check format and lints only
@@ -59,6 +63,7 @@ test-e2e: build ## tests against real servers only; ARGS=name picks some
 soak: build ## the long-running tests
 	@tools/setup.sh test
 	@$(TEST) --test '*' -- --ignored soak $(ARGS)
+	@tests/regression/regression.py
 
 bench: build ## measure against a direct connection and PgBouncer; ARGS=--quick for a glance
 	@tools/setup.sh bench

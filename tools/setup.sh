@@ -81,6 +81,7 @@ look_around() {
         need "Python 3 with venv" python3 python3-venv
     [ "$purpose" != test ] || { have node && have npm; } ||
         need "Node.js with npm (for plugins in JavaScript)" nodejs npm
+    [ "$purpose" != test ] || have bzip2 || need "bzip2 (PostgreSQL's sources)" bzip2
     [ "$purpose" != test ] || { have javac && [ -e /usr/share/java/postgresql.jar ]; } ||
         need "a JDK and PostgreSQL's JDBC driver" default-jdk-headless libpostgresql-jdbc-java
     [ "$purpose" = demo ] || have sqlsmith || need "sqlsmith (statements for the tests)" sqlsmith
