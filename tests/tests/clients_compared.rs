@@ -8,7 +8,7 @@ use std::process::Command;
 use waypool_tests::{Proxy, primary_and_standby, program_at, python_at, run};
 
 /// The modes in which all of these programs live.
-const POOL_MODES: [&str; 1] = ["session"];
+const POOL_MODES: [&str; 2] = ["session", "transaction"];
 
 /// Runs the program that `command` makes of a port and a folder, in databases of
 /// its own.

@@ -12,6 +12,8 @@ mod group;
 pub mod queue;
 mod quota;
 pub mod state;
+#[cfg(test)]
+mod state_tests;
 pub mod statements;
 #[cfg(test)]
 mod tests;
@@ -108,7 +110,8 @@ impl Pool {
             queue::Grant::Slot(slot) => {
                 wait.begin();
                 let limit = self.connect_timeout();
-                let parts = connect::connect(&self.target, identity, credentials, limit).await?;
+                // Seldom, and large: it is not to make every session larger.
+                let parts = Box::pin(connect::connect(&self.target, identity, credentials, limit)).await?;
                 ServerConn::new(parts, identity.clone(), slot)
             }
         };

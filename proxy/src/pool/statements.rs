@@ -81,6 +81,12 @@ impl SharedStatements {
         shared
     }
 
+    /// Live and dead ones.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     pub fn epoch(&self) -> u64 {
         // An entry with 0 is in doubt.
         self.epoch.load(Ordering::Relaxed) + 1

@@ -24,7 +24,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// By number of the backend.
 #[derive(Debug, Default)]
-pub struct Links(Vec<Option<Link>>);
+pub struct Links(Vec<Option<Box<Link>>>);
 
 impl Links {
     pub fn new(backends: usize) -> Self {
@@ -32,28 +32,28 @@ impl Links {
     }
 
     pub fn get(&self, id: usize) -> Option<&Link> {
-        self.0.get(id)?.as_ref()
+        self.0.get(id)?.as_deref()
     }
 
     pub fn get_mut(&mut self, id: usize) -> Option<&mut Link> {
-        self.0.get_mut(id)?.as_mut()
+        self.0.get_mut(id)?.as_deref_mut()
     }
 
     pub fn insert(&mut self, id: usize, link: Link) {
-        self.0[id] = Some(link);
+        self.0[id] = Some(Box::new(link));
     }
 
     pub fn take(&mut self, id: usize) -> Option<Link> {
-        self.0.get_mut(id)?.take()
+        self.0.get_mut(id)?.take().map(|link| *link)
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Link)> {
-        self.0.iter_mut().enumerate().filter_map(|(id, link)| Some((id, link.as_mut()?)))
+        self.0.iter_mut().enumerate().filter_map(|(id, link)| Some((id, link.as_deref_mut()?)))
     }
 
     /// The servers for which `predicate` holds.
     pub fn which(&self, predicate: impl Fn(&Link) -> bool) -> Servers {
-        let those = self.0.iter().enumerate().filter(|(_, link)| link.as_ref().is_some_and(&predicate));
+        let those = self.0.iter().enumerate().filter(|(_, link)| link.as_deref().is_some_and(&predicate));
         those.fold(0, |servers, (id, _)| servers | bit(id))
     }
 
@@ -258,7 +258,7 @@ impl Session {
         let Some(change) = conn.state.change(settings) else {
             return Ok(());
         };
-        match conn.simple_query(&format!("{REPEATED}{change}")).await {
+        match Box::pin(conn.simple_query(&format!("{REPEATED}{change}"))).await {
             Ok(_) => {
                 conn.state.changed(settings);
                 Ok(())

@@ -66,22 +66,24 @@ pub async fn serve(
 ) {
     let client = Client { stream: Stream::Plain(socket), inbox: Inbox::default(), outbox: Outbox::default() };
     let mut newcomer = Newcomer { client, peer };
-    let (known, _place) = match start(&worker, &mut newcomer, &mut seat).await {
+    // What happens once is boxed: a task is as large as the largest thing it
+    // ever does, and idle clients are many.
+    let (known, _place) = match Box::pin(start(&worker, &mut newcomer, &mut seat)).await {
         Ok(Some(Arrived::Client(known, place))) => (known, place),
         Ok(Some(Arrived::Console(startup))) => {
             return Box::pin(console::serve(worker, newcomer.client, startup, stop)).await;
         }
         Ok(None) | Err(End::Client | End::Server) => return,
-        Err(End::Fatal(error)) => return farewell(&mut newcomer.client, error).await,
+        Err(End::Fatal(error)) => return Box::pin(farewell(&mut newcomer.client, error)).await,
     };
     if known.startup.replication.is_some() {
         return Box::pin(replicate(worker, newcomer.client, known, stop)).await;
     }
-    let mut session = match Session::begin(worker, newcomer.client, known).await {
+    let mut session = match Box::pin(Session::begin(worker, newcomer.client, known)).await {
         Ok(session) => session,
         Err(refused) => {
             let (mut client, error) = *refused;
-            return farewell(&mut client, error).await;
+            return Box::pin(farewell(&mut client, error)).await;
         }
     };
     let member = session.member.clone();
@@ -97,7 +99,7 @@ pub async fn serve(
     if *stop.borrow() == Phase::Immediate {
         return;
     }
-    session.finish(end).await;
+    Box::pin(session.finish(end)).await;
 }
 
 /// Serves a client that has asked for replication.

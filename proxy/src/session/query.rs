@@ -81,7 +81,7 @@ impl Session {
         let found = self.worker.router.borrow_mut().lookup(text, &self.scope);
         match found {
             Some(found) => Ok(found),
-            None => routing::classify(&self.worker.router, text, &self.scope).await,
+            None => Box::pin(routing::classify(&self.worker.router, text, &self.scope)).await,
         }
     }
 
@@ -103,7 +103,7 @@ impl Session {
         let found = self.worker.router.borrow_mut().lookup(&text, &self.scope);
         let again = match found {
             Some(found) => found,
-            None => routing::classify(&self.worker.router, &text, &self.scope).await?,
+            None => Box::pin(routing::classify(&self.worker.router, &text, &self.scope)).await?,
         };
         if let Sent::Refused(refusal) = &again.sent {
             return Err(routing::refused(refusal));

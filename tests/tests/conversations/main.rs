@@ -103,3 +103,11 @@ fn reads_on_a_standby() {
     let list: Vec<Conversation> = play_list().into_iter().filter(|it| !it.needs_one_server).collect();
     compare("reads_on_a_standby", builder, &list);
 }
+
+#[test]
+fn one_connection_shared_between_transactions() {
+    let top = "pool_mode = \"transaction\"\ndefault_pool_size = 1";
+    let builder = Proxy::builder(primary_and_standby()).first_backends(1).top(top);
+    let list: Vec<Conversation> = play_list().into_iter().filter(|it| !it.needs_session).collect();
+    compare("shared", builder, &list);
+}

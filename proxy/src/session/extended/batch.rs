@@ -156,7 +156,7 @@ impl Session {
         let found = self.worker.router.borrow_mut().lookup(text, &self.scope);
         let classified = match found {
             Some(found) => found,
-            None => routing::classify(&self.worker.router, text, &self.scope).await?,
+            None => Box::pin(routing::classify(&self.worker.router, text, &self.scope)).await?,
         };
         let refused = match &classified.sent {
             Sent::AsIs => return Ok(classified),
