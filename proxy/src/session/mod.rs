@@ -166,9 +166,18 @@ impl Session {
     async fn run(&mut self) -> Result<(), End> {
         loop {
             self.give_back().await;
-            while self.take_message().await? == Step::Next {}
+            self.blocked = false;
+            if !self.client.inbox.is_empty() {
+                // Boxed, so that a session that waits is small: most do.
+                Box::pin(self.take_messages()).await?;
+            }
             self.wait().await?;
         }
+    }
+
+    async fn take_messages(&mut self) -> Result<(), End> {
+        while self.take_message().await? == Step::Next {}
+        Ok(())
     }
 
     /// Handles the message at the head of the inbox, if it may be handled now.
