@@ -86,13 +86,15 @@ fn the_key_of_a_client_that_is_gone_cancels_nothing() {
     let (pid, key, backend) = (before.pid, before.key.clone(), before.backend_pid());
     before.leave();
     // The next session gets the server connection that the first one had.
-    let mut session = Raw::login(&proxy);
+    let mut sessions = Vec::new();
     waypool_tests::wait_until("the connection is lent again", || {
-        if session.backend_pid() != backend {
-            session = Raw::login(&proxy);
-        }
-        session.backend_pid() == backend
+        // Those before it keep theirs, so that each gets another one.
+        let mut next = Raw::login(&proxy);
+        let same = next.backend_pid() == backend;
+        sessions.push(next);
+        same
     });
+    let mut session = sessions.pop().unwrap();
     block(&mut session, 103, "cancel_gone");
     send_cancel(&proxy, pid, &key);
     blocker.release();

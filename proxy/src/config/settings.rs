@@ -43,11 +43,13 @@ macro_rules! shown {
 fn values(config: &Config) -> Vec<(&'static str, String)> {
     let mut values = shown!(config,
         port listen_addresses unix_socket_directories unix_socket_permissions worker_threads
-        max_client_conn backend_clustering_mode pool_mode pinning max_prepared_statements
-        default_pool_size max_db_connections max_user_connections max_db_client_connections
+        max_client_conn num_init_children reserved_connections listen_backlog_multiplier
+        backend_clustering_mode pool_mode pinning max_prepared_statements
+        default_pool_size max_pool min_pool_size reserve_pool_size reserve_pool_timeout max_db_connections max_user_connections max_db_client_connections
         max_user_client_connections query_wait_timeout
-        reset_query_list connection_cache connection_life_time authentication_timeout connect_timeout
-        client_idle_limit sr_check_period sr_check_user sr_check_password sr_check_database
+        reset_query_list connection_cache connection_life_time child_life_time child_max_connections
+        server_lifetime authentication_timeout connect_timeout client_idle_limit
+        idle_transaction_timeout query_timeout transaction_timeout sr_check_period sr_check_user sr_check_password sr_check_database
         health_check_period delay_threshold delay_threshold_by_time log_standby_delay
         replication_delay_source_cmd replication_delay_source_timeout relcache_size relcache_expire
         relcache_query_target statement_cache_size enable_pool_hba hba auth_file auth_user auth_query auth_dbname
