@@ -40,6 +40,8 @@ fn defaults() {
     assert_eq!(config.authentication_timeout, Some(secs(60)));
     assert_eq!(config.connect_timeout, secs(10));
     assert_eq!(config.client_idle_limit, None);
+    assert!(config.admin_users.is_empty() && config.stats_users.is_empty());
+    assert_eq!(config.stats_period, secs(60));
     assert_eq!(config.sr_check_period, secs(10));
     assert_eq!(config.sr_check_password, None);
     assert_eq!(config.sr_check_database, "postgres");
