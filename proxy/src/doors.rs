@@ -98,3 +98,6 @@ impl Doors {
         state.paused.union(&state.disabled).cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

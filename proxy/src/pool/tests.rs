@@ -450,3 +450,39 @@ async fn what_is_retired_is_not_handed_on() {
     pool.put_back(conn);
     slot(poll(waits.as_mut()));
 }
+
+#[tokio::test]
+async fn a_paused_database_gets_nothing_and_others_do() {
+    let (pool, alice) = (pool(5, 10), identity("alice"));
+    let elsewhere =
+        Arc::new(Identity { user: "alice".into(), database: "other".into(), parameters: Vec::new() });
+    pool.pause(Some("db"));
+    let mut waiting = pin!(acquire(&pool, &alice));
+    assert!(poll(waiting.as_mut()).is_pending());
+    let other = slot(Poll::Ready(acquire(&pool, &elsewhere).await));
+    drop(other);
+    assert!(poll(waiting.as_mut()).is_pending(), "a free place went to a paused database");
+    pool.resume(Some("db"));
+    slot(poll(waiting.as_mut()));
+    pool.pause(None);
+    assert!(pool.is_paused("other"));
+    let mut waiting = pin!(acquire(&pool, &elsewhere));
+    assert!(poll(waiting.as_mut()).is_pending());
+    // By another word than it was paused.
+    pool.resume(Some("other"));
+    assert!(poll(waiting.as_mut()).is_pending());
+    pool.resume(None);
+    slot(poll(waiting.as_mut()));
+    assert_eq!(pool.servers.list().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_open_when_a_pool_is_retired_is_marked_and_nothing_else() {
+    let (pool, alice) = (pool(5, 10), identity("alice"));
+    let before = slot(Poll::Ready(acquire(&pool, &alice).await));
+    pool.retire(Some("other"));
+    assert!(!before.server().is_retired());
+    pool.retire(None);
+    let after = slot(Poll::Ready(acquire(&pool, &alice).await));
+    assert!(before.server().is_retired() && !after.server().is_retired());
+}

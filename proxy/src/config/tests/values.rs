@@ -43,6 +43,8 @@ fn defaults() {
     assert_eq!(config.idle_transaction_timeout.or(config.query_timeout).or(config.transaction_timeout), None);
     assert_eq!((config.num_init_children, config.max_pool, config.reserved_connections), (None, None, 0));
     assert_eq!((config.reserve_pool_size, config.reserve_pool_timeout), (0, secs(5)));
+    assert!(config.admin_users.is_empty() && config.stats_users.is_empty());
+    assert_eq!(config.stats_period, secs(60));
     assert_eq!(config.sr_check_period, secs(10));
     assert_eq!(config.sr_check_password, None);
     assert_eq!(config.sr_check_database, "postgres");
