@@ -12,6 +12,8 @@ use crate::plugin::{By, Observers, Options, Origin, PluginError, PluginHost, Plu
 use crate::pool::{Limits, Pool, Target};
 use crate::routing::facts::{Facts, Lookup};
 use crate::session::cancel;
+use crate::session::login::auth_query::AuthQuery;
+use crate::session::login::places::Places;
 use crate::session::positions::UserCommits;
 use crate::session::server_rules::Trusted;
 use crate::tls;
@@ -44,8 +46,12 @@ pub struct Proxy {
     pub workers: usize,
     /// With `enable_pool_hba = false`: whom the servers trust.
     pub trusted: Trusted,
+    /// Secrets that a server knows.
+    pub auth_query: AuthQuery,
     /// Client connections, in whatever state.
     pub clients: AtomicUsize,
+    /// Those that have logged in.
+    pub places: Arc<Places>,
     pub life: Life,
     pub children: Children,
     /// What another process would take over.
@@ -95,7 +101,10 @@ impl Access {
             })
         })?;
         let mut users = Users::default();
-        let table = config.users.iter().map(|(user, secret)| (user.as_str(), secret.expose()));
+        let table = config
+            .users
+            .iter()
+            .filter_map(|(name, user)| Some((name.as_str(), user.password.as_ref()?.expose())));
         users.add_table(&format!("{} [users]", config.source.display()), table)?;
         if let Some(file) = &config.auth_file {
             users.add_file(file)?;
@@ -111,6 +120,7 @@ impl Access {
 impl Proxy {
     /// Makes everything but the sockets. Blocks while plugins are compiled.
     pub fn new(config: Config) -> Result<Arc<Self>, SetupError> {
+        let config = Arc::new(config);
         let access = Access::new(&config)?;
         let workers = config.worker_threads.unwrap_or_else(default_workers);
         let cluster = Arc::new(Cluster::new(&config));
@@ -129,7 +139,7 @@ impl Proxy {
             expire: config.relcache_expire,
         });
         Ok(Arc::new(Proxy {
-            config: ArcSwap::from_pointee(config),
+            config: ArcSwap::new(config),
             access: ArcSwap::from_pointee(access),
             cluster,
             pools,
@@ -138,7 +148,9 @@ impl Proxy {
             cancels: Arc::default(),
             workers,
             trusted: Trusted::default(),
+            auth_query: AuthQuery::default(),
             clients: AtomicUsize::new(0),
+            places: Arc::default(),
             life: Life::default(),
             children,
             listeners: Listeners::default(),
@@ -169,6 +181,7 @@ impl Proxy {
     /// Takes a new configuration over, as far as that is possible without a
     /// restart. Plugins whose entry or file changed are swapped.
     pub fn reload(&self, config: Config, by: &By) -> Result<(), SetupError> {
+        let config = Arc::new(config);
         let access = Access::new(&config)?;
         self.plugins.reload(sources(&config), by)?;
         for ((backend, pool), new) in self.cluster.backends.iter().zip(&self.pools).zip(&config.backends) {
@@ -177,7 +190,8 @@ impl Proxy {
         }
         self.cluster.set_timing(Timing::of(&config));
         self.access.store(Arc::new(access));
-        self.config.store(Arc::new(config));
+        self.config.store(config);
+        self.auth_query.forget();
         Ok(())
     }
 
@@ -255,6 +269,7 @@ impl Proxy {
         for pool in &self.pools {
             pool.close_idle();
         }
+        self.auth_query.disconnect();
         for facts in self.facts.lock().unwrap_or_else(PoisonError::into_inner).values() {
             facts.disconnect();
         }
@@ -272,7 +287,7 @@ fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4))
 }
 
-fn pool(config: &Config, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError> {
+fn pool(config: &Arc<Config>, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError> {
     let roots = match &backend.config.sslrootcert {
         Some(file) => tls::RootCertificates::File(file.clone()),
         None => tls::RootCertificates::System,
@@ -288,12 +303,12 @@ fn pool(config: &Config, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError
     Ok(Pool::new(target, limits(config, &backend.config)))
 }
 
-fn limits(config: &Config, backend: &config::Backend) -> Limits {
+fn limits(config: &Arc<Config>, backend: &config::Backend) -> Limits {
     // As Pgpool-II's: each of its processes keeps so many.
     let of_children = config.num_init_children.zip(config.max_pool);
     let of_children = of_children.map(|(children, each)| children.saturating_mul(each));
     Limits {
-        per_group: config.default_pool_size,
+        config: config.clone(),
         in_all: backend.max_connections.into_iter().chain(of_children).min().unwrap_or(usize::MAX),
         reserve: config.reserve_pool_size,
         reserve_timeout: config.reserve_pool_timeout,

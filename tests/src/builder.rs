@@ -16,6 +16,8 @@ pub struct Builder {
     top: BTreeMap<String, String>,
     backends: Vec<Backend>,
     users: BTreeMap<String, String>,
+    /// Tables with their lines, at the end of the file.
+    tables: Vec<String>,
     /// In the order in which they are asked.
     plugins: Vec<Plugin>,
     environment: Vec<(String, String)>,
@@ -42,6 +44,7 @@ impl Builder {
             top: BTreeMap::new(),
             backends: Vec::new(),
             users: BTreeMap::new(),
+            tables: Vec::new(),
             plugins: Vec::new(),
             environment: Vec::new(),
             pgpool_conf: None,
@@ -104,6 +107,12 @@ impl Builder {
     /// An entry of `[users]`.
     pub fn user(mut self, name: &str, secret: &str) -> Builder {
         self.users.insert(name.to_owned(), secret.to_owned());
+        self
+    }
+
+    /// A table such as `databases.shop`, with its lines.
+    pub fn table(mut self, name: &str, lines: &str) -> Builder {
+        self.tables.push(format!("[{name}]\n{lines}\n"));
         self
     }
 
@@ -191,6 +200,9 @@ impl Builder {
         text.push_str("\n[users]\n");
         for (name, secret) in &self.users {
             let _ = writeln!(text, "{name:?} = {secret:?}");
+        }
+        for table in &self.tables {
+            text.push_str(table);
         }
         for Plugin { name, entry, config } in &self.plugins {
             let (entry, config) = (entry.join("\n"), config.join("\n"));

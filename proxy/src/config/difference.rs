@@ -36,6 +36,8 @@ pub(super) fn between(old: &Config, new: &Config) -> Difference {
             relcache_size relcache_expire statement_cache_size admin,
         reload:
             max_client_conn reserved_connections default_pool_size max_pool min_pool_size
+            max_db_connections max_user_connections max_db_client_connections
+            max_user_client_connections databases
             reserve_pool_size reserve_pool_timeout query_wait_timeout
             reset_query_list connection_cache connection_life_time
             child_life_time child_max_connections server_lifetime
@@ -45,7 +47,7 @@ pub(super) fn between(old: &Config, new: &Config) -> Difference {
             delay_threshold_by_time log_standby_delay
             replication_delay_source_cmd replication_delay_source_timeout
             relcache_query_target enable_pool_hba
-            hba auth_file users log_min_messages log_format
+            hba auth_file auth_user auth_query auth_dbname auth_query_expire users log_min_messages log_format
             notice_per_node_statement log_per_node_statement,
         elsewhere: source backends ssl plugins
     );

@@ -17,6 +17,12 @@ pub(super) enum Kind {
     Plugin,
     /// `[admin]`
     Admin,
+    /// `[databases]`, whose tables have free names.
+    Databases,
+    /// `[databases.NAME]`
+    Database,
+    /// `[users.NAME]`
+    User,
     /// `[users]` and `[plugins.NAME.config]`, whose keys are free.
     Free,
 }
@@ -38,6 +44,10 @@ pub(super) const TOP: &[&str] = &[
     "min_pool_size",
     "reserve_pool_size",
     "reserve_pool_timeout",
+    "max_db_connections",
+    "max_user_connections",
+    "max_db_client_connections",
+    "max_user_client_connections",
     "query_wait_timeout",
     "reset_query_list",
     "connection_cache",
@@ -72,10 +82,15 @@ pub(super) const TOP: &[&str] = &[
     "enable_pool_hba",
     "hba",
     "auth_file",
+    "auth_user",
+    "auth_query",
+    "auth_dbname",
+    "auth_query_expire",
     "log_min_messages",
     "log_format",
     "notice_per_node_statement",
     "log_per_node_statement",
+    "databases",
     "users",
     "backend",
     "plugins",
@@ -84,6 +99,18 @@ pub(super) const TOP: &[&str] = &[
 
 pub(super) const BACKEND: &[&str] =
     &["hostname", "port", "weight", "flag", "application_name", "sslmode", "sslrootcert", "max_connections"];
+
+pub(super) const DATABASE: &[&str] = &[
+    "pool_mode",
+    "pool_size",
+    "min_pool_size",
+    "reserve_pool_size",
+    "max_db_connections",
+    "max_db_client_connections",
+];
+
+pub(super) const USER: &[&str] =
+    &["password", "pool_mode", "pool_size", "max_user_connections", "max_user_client_connections"];
 
 /// What no plugin can be called.
 pub(super) const PLUGINS: &[&str] = &["trusted_keys", "watch_files", "push_directory"];
@@ -117,8 +144,10 @@ const PGBOUNCER: &[(&str, &str)] = &[
 /// What is wrong with `key` in a table of `kind`, and what to write instead.
 pub(super) fn explain_unknown(kind: Kind, key: &str) -> String {
     let unknown = match kind {
-        Kind::Top | Kind::Free => format!("unknown key \"{key}\""),
+        Kind::Top | Kind::Databases | Kind::Free => format!("unknown key \"{key}\""),
         Kind::Backend => format!("unknown key \"{key}\" in [[backend]]"),
+        Kind::Database => format!("unknown key \"{key}\" in [databases.NAME]"),
+        Kind::User => format!("unknown key \"{key}\" in [users.NAME]"),
         Kind::Plugins => format!("unknown key \"{key}\" in [plugins]"),
         Kind::Admin => format!("unknown key \"{key}\" in [admin]"),
         Kind::Plugin => format!("unknown key \"{key}\" in [plugins.NAME]"),
@@ -149,6 +178,12 @@ fn place_in_another_table(kind: Kind, key: &str) -> Option<&'static str> {
     }
     if kind != Kind::Backend && BACKEND.contains(&key) {
         return Some("into a [[backend]] table");
+    }
+    if kind != Kind::Database && DATABASE.contains(&key) {
+        return Some("into a [databases.NAME] table");
+    }
+    if kind != Kind::User && USER.contains(&key) {
+        return Some("into a [users.NAME] table");
     }
     if kind != Kind::Plugin && PLUGIN.contains(&key) {
         return Some("into a [plugins.NAME] table");
@@ -193,8 +228,10 @@ impl Kind {
             Self::Backend => BACKEND,
             Self::Plugins => PLUGINS,
             Self::Plugin => PLUGIN,
+            Self::Database => DATABASE,
+            Self::User => USER,
             Self::Admin => ADMIN,
-            Self::Free => &[],
+            Self::Databases | Self::Free => &[],
         }
     }
 }

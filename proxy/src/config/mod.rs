@@ -12,7 +12,8 @@
 //! | file | job |
 //! |---|---|
 //! | `model.rs` | what the rest of Waypool gets |
-//! | `read.rs`, `read_backend.rs`, `read_plugin.rs`, `read_admin.rs` | the keys: types, ranges, defaults, checks across keys |
+//! | `overrides.rs` | what holds for one database or one user |
+//! | `read.rs`, `read_backend.rs`, `read_overrides.rs`, `read_plugin.rs`, `read_admin.rs` | the keys: types, ranges, defaults, checks across keys |
 //! | `section.rs` | fetching one typed value out of a TOML table |
 //! | `units.rs` | `"10s"`, `"64MB"` |
 //! | `pattern.rs` | a name, or a regular expression |
@@ -30,12 +31,14 @@ mod difference;
 mod errors;
 mod keys;
 mod model;
+mod overrides;
 mod pattern;
 pub mod pgpool;
 mod public_key;
 mod read;
 mod read_admin;
 mod read_backend;
+mod read_overrides;
 mod read_plugin;
 mod section;
 mod syntax;
@@ -52,6 +55,7 @@ use toml::de::DeTable;
 pub use difference::Difference;
 pub use errors::{ConfigError, ConfigErrors, Position};
 pub use model::*;
+pub use overrides::{Database, User};
 pub use pattern::Pattern;
 pub use public_key::PublicKey;
 pub(crate) use units::{show_duration, show_size};

@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::overrides::{Database, User};
 use super::pattern::Pattern;
 use super::public_key::PublicKey;
 
@@ -58,6 +59,16 @@ pub struct Config {
     /// `reserve_pool_timeout`.
     pub reserve_pool_size: usize,
     pub reserve_pool_timeout: Duration,
+    /// Most connections to one server for one database, of whichever user.
+    /// `None`, here and below: no limit.
+    pub max_db_connections: Option<usize>,
+    /// The same for one user, in whichever database.
+    pub max_user_connections: Option<usize>,
+    /// Most clients of one database, and of one user.
+    pub max_db_client_connections: Option<usize>,
+    pub max_user_client_connections: Option<usize>,
+    /// What holds for one database in place of the values here.
+    pub databases: BTreeMap<String, Database>,
     /// How long a client waits for a server connection. `None`: for ever.
     pub query_wait_timeout: Option<Duration>,
     /// Statements that clean a server connection before its next session.
@@ -128,8 +139,17 @@ pub struct Config {
     pub hba: Vec<HbaLine>,
     /// A file of users and secrets, in addition to `users`.
     pub auth_file: Option<PathBuf>,
-    /// Password, md5 hash or SCRAM secret of each user.
-    pub users: BTreeMap<String, Secret>,
+    /// Who looks up the secrets of other users on a server. `None`: nobody.
+    pub auth_user: Option<String>,
+    /// What it asks, with the user as `$1`.
+    pub auth_query: String,
+    /// The database it asks in. `None`: the client's.
+    pub auth_dbname: Option<String>,
+    /// How long the answer holds. Zero: for one login.
+    pub auth_query_expire: Duration,
+    /// Password, md5 hash or SCRAM secret of each user, and what holds for them
+    /// in place of the values here.
+    pub users: BTreeMap<String, User>,
 
     // Log.
     pub log_min_messages: LogLevel,

@@ -1,20 +1,19 @@
 //! The keys at the top of the file, and what must hold between them.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
 use super::errors::Problems;
-use super::keys::{self, Kind};
 use super::model::{
     ClusteringMode, Config, HbaLine, ListenTls, LogFormat, LogLevel, LogStandbyDelay, PoolMode,
     RelcacheQueryTarget, Secret,
 };
-use super::section::{Section, in_folder_of, type_of};
+use super::read_overrides::OfAll;
+use super::section::{Section, in_folder_of};
 use super::units::Bare::{Milliseconds, Seconds};
-use super::{read_admin, read_backend, read_plugin};
+use super::{read_admin, read_backend, read_overrides, read_plugin};
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -24,6 +23,11 @@ const fn secs(seconds: u64) -> Duration {
 /// has defaults in their places and must not be used.
 pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Problems<'a>) -> Config {
     let top = Section::top(table, problems);
+    let limit = |key| read_overrides::limit(&top, key, None);
+    let databases =
+        OfAll { connections: limit("max_db_connections"), clients: limit("max_db_client_connections") };
+    let users =
+        OfAll { connections: limit("max_user_connections"), clients: limit("max_user_client_connections") };
     let config = Config {
         source: source.to_owned(),
 
@@ -40,12 +44,17 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         backend_clustering_mode: backend_clustering_mode(&top),
         backends: read_backend::backends(&top, source),
 
-        pool_mode: pool_mode(&top),
+        pool_mode: read_overrides::pool_mode(&top).unwrap_or(PoolMode::Session),
         default_pool_size: top.integer("default_pool_size", 90, 1..=1_000_000),
         max_pool: unless_zero(top.integer("max_pool", 0, 0..=1_000_000)),
         min_pool_size: top.integer("min_pool_size", 0, 0..=1_000_000),
         reserve_pool_size: top.integer("reserve_pool_size", 0, 0..=1_000_000),
         reserve_pool_timeout: top.duration("reserve_pool_timeout", secs(5), Seconds),
+        max_db_connections: databases.connections,
+        max_user_connections: users.connections,
+        max_db_client_connections: databases.clients,
+        max_user_client_connections: users.clients,
+        databases: read_overrides::databases(&top, databases),
         query_wait_timeout: top.limit("query_wait_timeout", Some(secs(120)), Seconds),
         reset_query_list: top.list("reset_query_list", ';', &["ABORT", "DISCARD ALL"]),
         connection_cache: top.boolean("connection_cache", true),
@@ -83,7 +92,11 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         enable_pool_hba: top.boolean("enable_pool_hba", true),
         hba: hba(&top),
         auth_file: top.file("auth_file", "pool_passwd", source),
-        users: users(&top),
+        auth_user: top.text("auth_user", "waypool_auth").map(str::to_owned),
+        auth_query: auth_query(&top),
+        auth_dbname: top.text("auth_dbname", "postgres").map(str::to_owned),
+        auth_query_expire: top.duration("auth_query_expire", secs(1), Seconds),
+        users: read_overrides::users(&top, users),
 
         log_min_messages: log_min_messages(&top),
         log_format: log_format(&top),
@@ -120,6 +133,11 @@ fn check_together(top: &Section<'_>, config: &Config) {
     }
     if let (Some(listen), None) = (&config.admin.listen, &config.ssl) {
         read_admin::check_without_tls(top, listen);
+    }
+    for key in ["auth_query", "auth_dbname", "auth_query_expire"] {
+        if config.auth_user.is_none() && top.value(key).is_some() && top.value("auth_user").is_none() {
+            top.complain(key, format!("{key} needs auth_user, the role that asks: write auth_user = \"…\""));
+        }
     }
     let needs_a_user = match config.backend_clustering_mode {
         ClusteringMode::StreamingReplication => {
@@ -214,15 +232,6 @@ fn log_format(top: &Section<'_>) -> LogFormat {
     top.choice("log_format", LogFormat::Auto, &words, &[])
 }
 
-fn pool_mode(top: &Section<'_>) -> PoolMode {
-    let words = [
-        ("session", PoolMode::Session),
-        ("transaction", PoolMode::Transaction),
-        ("statement", PoolMode::Statement),
-    ];
-    top.choice("pool_mode", PoolMode::Session, &words, &[])
-}
-
 fn log_min_messages(top: &Section<'_>) -> LogLevel {
     let names = [
         ("debug5", LogLevel::Debug5),
@@ -266,6 +275,19 @@ fn ssl(top: &Section<'_>, source: &Path) -> Option<ListenTls> {
     Some(ListenTls { cert: cert?, key: key?, ca_cert })
 }
 
+/// PgBouncer's.
+const AUTH_QUERY: &str = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END \
+                          FROM pg_authid WHERE rolname = $1 AND rolcanlogin";
+
+fn auth_query(top: &Section<'_>) -> String {
+    let key = "auth_query";
+    let query = top.text(key, AUTH_QUERY).unwrap_or(AUTH_QUERY);
+    if !query.contains("$1") {
+        top.complain(key, format!("{key} must have $1 in it, in the place of the user: {AUTH_QUERY}"));
+    }
+    query.to_owned()
+}
+
 fn hba(top: &Section<'_>) -> Vec<HbaLine> {
     let default = || {
         ["local all all scram-sha-256", "host all all all scram-sha-256"]
@@ -283,42 +305,4 @@ fn hba(top: &Section<'_>) -> Vec<HbaLine> {
         );
     }
     lines.into_iter().map(|(text, line)| HbaLine { text, line }).collect()
-}
-
-/// Messages name the user, never the secret.
-fn users(top: &Section<'_>) -> BTreeMap<String, Secret> {
-    let Some(section) = top.table("users", Kind::Free) else {
-        return BTreeMap::new();
-    };
-    let mut users = BTreeMap::new();
-    for (name, value, span) in section.entries() {
-        if name.is_empty() {
-            section.at_span(&span, "a user needs a name: write name = \"secret\"");
-        }
-        // After [users] TOML takes every line for a user's. Only names with an
-        // underscore, as others (backend, ssl) may well be users.
-        if name.contains('_') && keys::TOP.contains(&name) {
-            section.at_span(
-                &span,
-                format!("{name} is not a user: it belongs at the top of the file, before the first [table]"),
-            );
-            continue;
-        }
-        match value.get_ref() {
-            DeValue::String(secret) if secret.is_empty() => {
-                section.at(value, format!("the secret of user {name} is empty: remove the line"));
-            }
-            DeValue::String(secret) => {
-                users.insert(name.to_owned(), Secret::new(secret.as_ref()));
-            }
-            other => {
-                let kind = type_of(other);
-                section.at(
-                    value,
-                    format!("the secret of user {name} must be a string, not {kind}: put quotes around it"),
-                );
-            }
-        }
-    }
-    users
 }

@@ -249,7 +249,10 @@ impl<'a> Section<'a> {
         let header = match self.kind {
             Kind::Plugins => format!("[plugins.{key}]"),
             Kind::Plugin => format!("[plugins.NAME.{key}]"),
-            Kind::Top | Kind::Backend | Kind::Admin | Kind::Free => format!("[{key}]"),
+            Kind::Databases => format!("[databases.{key}]"),
+            Kind::Top | Kind::Backend | Kind::Admin | Kind::Database | Kind::User | Kind::Free => {
+                format!("[{key}]")
+            }
         };
         self.at(value, format!("{key} must be a table, not {found}: write {header}"));
         None

@@ -5,6 +5,7 @@
 
 mod documents;
 mod mistakes;
+mod overrides;
 mod plugins;
 mod syntax;
 mod values;

@@ -77,13 +77,23 @@ impl ServerConn {
     }
 
     /// Whether the server has said or ended nothing while nobody listened.
-    pub(super) fn is_alive(&self) -> bool {
+    pub fn is_alive(&self) -> bool {
         self.stream.is_silent()
     }
 
     /// Runs one statement of ours and reads its whole answer.
     pub async fn simple_query(&mut self, sql: &str) -> Result<Rows, QueryError> {
         frontend::query(self.outbox.push(), sql.as_bytes());
+        let result = self.read_answer().await;
+        if matches!(result, Err(QueryError::Io(_))) {
+            self.broken = true;
+        }
+        result
+    }
+
+    /// The same with values for `$1` and so on.
+    pub async fn query_with(&mut self, sql: &str, values: &[&str]) -> Result<Rows, QueryError> {
+        frontend::query_with(self.outbox.push(), sql, values);
         let result = self.read_answer().await;
         if matches!(result, Err(QueryError::Io(_))) {
             self.broken = true;

@@ -1,6 +1,7 @@
 //! The connections of one user to one database: those kept, and those who
 //! wait for one.
 
+use super::quota::Quota;
 use super::{Identity, ServerConn, queue::Grant};
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,8 +12,9 @@ use tokio::sync::oneshot;
 /// The place in the queue of a server, in the order of coming.
 pub(super) type Ticket = u64;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Group {
+    pub quota: Quota,
     /// Connections open or being opened.
     pub open: usize,
     /// Where it stands among the groups with room and waiters, if it does.
@@ -41,6 +43,15 @@ pub(super) struct Waiter {
 // === impl Group ===
 
 impl Group {
+    pub fn new(quota: Quota) -> Self {
+        Group { quota, open: 0, ready: None, waiters: BTreeMap::new(), lanes: HashMap::new() }
+    }
+
+    /// One connection more is within its own limit.
+    pub fn has_room(&self) -> bool {
+        self.open < self.quota.group
+    }
+
     /// Nothing is known of it that would be missed.
     pub fn is_empty(&self) -> bool {
         self.open == 0 && self.waiters.is_empty() && self.lanes.is_empty()

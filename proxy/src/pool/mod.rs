@@ -9,12 +9,14 @@ pub mod connect;
 pub mod connection;
 mod group;
 pub mod queue;
+mod quota;
 #[cfg(test)]
 mod tests;
 
 pub use connect::{ConnectError, Target};
 pub use connection::{QueryError, ServerConn};
 pub use queue::{Limits, Pool};
+pub use quota::Full;
 
 use crate::auth::server::Credentials;
 use crate::cluster::Backend;
@@ -39,9 +41,10 @@ pub enum CheckoutError {
     #[error("no server connection became free within {waited:?}")]
     QueueTimeout {
         waited: Duration,
-        /// Connections for this user and database.
+        /// The limit that stood in the way, and how many connections it counts.
+        full: Full,
         in_use: usize,
-        /// Others who wait for one of them.
+        /// Others of this user and database who wait.
         waiting: usize,
     },
     #[error(transparent)]
@@ -60,7 +63,7 @@ impl CheckoutError {
     /// What the client is told.
     pub fn to_client(&self, backend: &Backend) -> PgError {
         match self {
-            CheckoutError::QueueTimeout { waited, in_use, waiting } => PgError::error(
+            CheckoutError::QueueTimeout { waited, full, in_use, waiting } => PgError::error(
                 "53300",
                 format!(
                     "sorry, too many clients already: waited {} for a connection to the server \
@@ -69,13 +72,15 @@ impl CheckoutError {
                 ),
             )
             .with_detail(format!(
-                "Backend {} has {in_use} connections for this user and database, all in use; \
-                 {waiting} other clients wait for one.",
-                backend.id
+                "Backend {} has {in_use} connections {}, all in use; {waiting} other clients of this user \
+                 and database wait for one.",
+                backend.id,
+                full.whose()
             ))
-            .with_hint(
-                "Raise default_pool_size or query_wait_timeout in waypool.toml, or use fewer clients.",
-            ),
+            .with_hint(format!(
+                "Raise {} or query_wait_timeout in waypool.toml, or use fewer clients.",
+                full.key()
+            )),
             CheckoutError::Connect(error) => error.to_client(backend),
         }
     }

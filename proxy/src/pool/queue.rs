@@ -8,7 +8,9 @@
 
 use super::connect::Target;
 use super::group::{Group, Ticket};
+use super::quota::{Counts, Full, GroupKey, Quota};
 use super::{CheckoutError, Identity, ServerConn};
+use crate::config::Config;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,8 +25,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// How many connections there may be, and for how long.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// For one user and database (`default_pool_size`).
-    pub per_group: usize,
+    /// Those of users and databases: `pool_size` and the like.
+    pub config: Arc<Config>,
     /// In all, to this server (`max_connections` of the backend).
     pub in_all: usize,
     /// So many more for one user and database (`reserve_pool_size`), for those
@@ -55,20 +57,17 @@ pub struct Pool {
     inner: Mutex<Inner>,
 }
 
-/// Connections of one user to one database share a limit.
-type GroupKey = (Arc<str>, Arc<str>);
-
 #[derive(Debug)]
-struct Inner {
-    limits: Limits,
-    groups: HashMap<GroupKey, Group>,
+pub(super) struct Inner {
+    pub(super) limits: Limits,
+    pub(super) groups: HashMap<GroupKey, Group>,
     /// Connections open or being opened, of all groups.
-    open: usize,
+    pub(super) counts: Counts,
     /// Kept connections of all groups.
     idle: usize,
-    /// The groups with room in which somebody waits, all the same: by the one
-    /// who has waited longest.
-    ready: BTreeMap<Ticket, GroupKey>,
+    /// The groups within their own limit in which somebody waits, for another
+    /// limit: by the one who has waited longest.
+    pub(super) ready: BTreeMap<Ticket, GroupKey>,
     next_ticket: Ticket,
     /// When a connection was last closed because somebody else had waited longer.
     yielded: Option<Instant>,
@@ -123,7 +122,7 @@ impl Pool {
         let inner = Inner {
             limits,
             groups: HashMap::new(),
-            open: 0,
+            counts: Counts::default(),
             idle: 0,
             ready: BTreeMap::new(),
             next_ticket: 0,
@@ -141,6 +140,10 @@ impl Pool {
     pub fn set_limits(self: &Arc<Self>, limits: Limits) {
         let mut inner = self.lock();
         inner.limits = limits;
+        let Inner { limits, groups, .. } = &mut *inner;
+        for (key, group) in groups {
+            group.quota = Quota::of(&limits.config, key);
+        }
         let keys: Vec<GroupKey> = inner.groups.keys().cloned().collect();
         keys.iter().for_each(|key| inner.sort(key));
         self.grant(inner);
@@ -181,13 +184,12 @@ impl Pool {
     /// A place beyond `default_pool_size`, for one who has waited long enough.
     fn try_reserve(self: &Arc<Self>, waiting: &Waiting<'_>) -> Option<Slot> {
         let inner = &mut *self.lock();
-        let group = inner.groups.get_mut(&waiting.key)?;
-        if group.open >= inner.limits.most(group) || inner.open >= inner.limits.in_all {
+        let group = inner.groups.get(&waiting.key)?;
+        if group.open >= inner.limits.most(group) || inner.is_full_but_for_group(&waiting.key) {
             return None;
         }
-        group.leave(waiting.ticket)?;
-        group.open += 1;
-        inner.open += 1;
+        inner.group(&waiting.key).leave(waiting.ticket)?;
+        inner.open(&waiting.key);
         inner.sort(&waiting.key);
         Some(Slot { pool: self.clone(), key: Some(waiting.key.clone()) })
     }
@@ -195,26 +197,27 @@ impl Pool {
     fn try_acquire(self: &Arc<Self>, identity: &Arc<Identity>) -> Attempt<'_> {
         let key = key_of(identity);
         let inner = &mut *self.lock();
-        let group = inner.groups.entry(key.clone()).or_default();
+        let group = inner.group(&key);
         if group.waiting() == 0 {
             if let Some(conn) = group.take(identity) {
                 inner.idle -= 1;
                 return Attempt::Granted(Grant::Kept(Box::new(conn)));
             }
-            if group.open >= inner.limits.per_group
+            if !group.has_room()
                 && let Some(conn) = group.take_oldest()
             {
                 inner.idle -= 1;
                 return Attempt::Evict(Box::new(conn));
             }
-            if group.open < inner.limits.per_group {
-                if inner.open < inner.limits.in_all {
-                    group.open += 1;
-                    inner.open += 1;
+            match inner.full(&key, None) {
+                None => {
+                    inner.open(&key);
                     return Attempt::Granted(Grant::Slot(Slot { pool: self.clone(), key: Some(key) }));
                 }
-                if let Some(conn) = inner.take_oldest() {
-                    return Attempt::Evict(Box::new(conn));
+                Some(full) => {
+                    if let Some(conn) = inner.take_oldest(|other| full.concerns(&key, other)) {
+                        return Attempt::Evict(Box::new(conn));
+                    }
                 }
             }
         }
@@ -226,9 +229,11 @@ impl Pool {
     fn timed_out(&self, waiting: &Waiting<'_>, waited: Duration) -> CheckoutError {
         let inner = self.lock();
         let group = inner.groups.get(&waiting.key);
+        let full = inner.full(&waiting.key, None).unwrap_or(Full::Group);
         CheckoutError::QueueTimeout {
             waited,
-            in_use: group.map_or(0, |group| group.open),
+            full,
+            in_use: inner.count(full, &waiting.key),
             // It is still among them itself.
             waiting: group.map_or(0, |group| group.waiting().saturating_sub(1)),
         }
@@ -286,15 +291,14 @@ impl Pool {
     /// Connections open (or being opened), kept, and sessions waiting.
     pub fn usage(&self) -> (usize, usize, usize) {
         let inner = self.lock();
-        (inner.open, inner.idle, inner.groups.values().map(Group::waiting).sum())
+        (inner.counts.in_all, inner.idle, inner.groups.values().map(Group::waiting).sum())
     }
 
     /// Gives free places to those who wait.
     fn grant(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) {
         let mut refused = Vec::new();
-        while inner.open < inner.limits.in_all
-            && let Some((ticket, key)) = inner.ready.pop_first()
-        {
+        while let Some((ticket, key)) = inner.next_ready(None) {
+            inner.ready.remove(&ticket);
             let Some(group) = inner.groups.get_mut(&key) else {
                 continue;
             };
@@ -302,8 +306,7 @@ impl Pool {
             let Some(waiter) = group.leave(ticket) else {
                 continue;
             };
-            group.open += 1;
-            inner.open += 1;
+            inner.open(&key);
             inner.sort(&key);
             let slot = Slot { pool: self.clone(), key: Some(key) };
             refused.extend(waiter.grant.send(Grant::Slot(slot)).err());
@@ -315,7 +318,7 @@ impl Pool {
 
     fn free(self: &Arc<Self>, key: &GroupKey) {
         let mut inner = self.lock();
-        inner.open -= 1;
+        inner.counts.remove(key);
         if let Some(group) = inner.groups.get_mut(key) {
             group.open -= 1;
         }
@@ -327,10 +330,21 @@ impl Pool {
 // === impl Inner ===
 
 impl Inner {
+    fn group(&mut self, key: &GroupKey) -> &mut Group {
+        let Inner { groups, limits, .. } = self;
+        groups.entry(key.clone()).or_insert_with(|| Group::new(Quota::of(&limits.config, key)))
+    }
+
+    /// A connection is about to be opened.
+    fn open(&mut self, key: &GroupKey) {
+        self.counts.add(key);
+        self.group(key).open += 1;
+    }
+
     fn enter(&mut self, key: &GroupKey, identity: &Arc<Identity>) -> (Ticket, oneshot::Receiver<Grant>) {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        let grant = self.groups.entry(key.clone()).or_default().enter(ticket, identity);
+        let grant = self.group(key).enter(ticket, identity);
         self.sort(key);
         (ticket, grant)
     }
@@ -341,8 +355,7 @@ impl Inner {
         let Some(group) = self.groups.get_mut(key) else {
             return;
         };
-        let has_room = group.open < self.limits.per_group;
-        let ready = group.first().filter(|_| has_room);
+        let ready = group.first().filter(|_| group.has_room());
         if ready != group.ready {
             if let Some(before) = group.ready {
                 self.ready.remove(&before);
@@ -362,17 +375,13 @@ impl Inner {
         let Some(group) = self.groups.get(key) else {
             return Fate::Closed;
         };
-        // The limits may have been lowered meanwhile.
-        if group.open > self.limits.most(group) || self.open > self.limits.in_all {
+        if self.is_over(key) || self.limits.is_worn(conn) {
             return Fate::Closed;
         }
-        if self.limits.is_worn(conn) {
-            return Fate::Closed;
-        }
-        // Who could use its place: one of the group, or of another that has
-        // room, if there is none in all.
-        let elsewhere = self.ready.iter().next().filter(|_| self.open >= self.limits.in_all);
-        let oldest = group.first().into_iter().chain(elsewhere.map(|(ticket, _)| *ticket)).min();
+        // Who could use its place: one of the group, or of another that then
+        // has room.
+        let elsewhere = self.next_ready(Some(key));
+        let oldest = group.first().into_iter().chain(elsewhere.map(|(ticket, _)| ticket)).min();
         match (group.first_of(&conn.identity), oldest) {
             (Some(next), Some(oldest)) if self.is_overdue(key, next, oldest) => {
                 self.yielded = Some(Instant::now());
@@ -400,12 +409,13 @@ impl Inner {
         }
     }
 
-    /// The connection of all groups that has not been used for the longest time.
-    fn take_oldest(&mut self) -> Option<ServerConn> {
+    /// The connection of these groups that has not been used for the longest time.
+    fn take_oldest(&mut self, whose: impl Fn(&GroupKey) -> bool) -> Option<ServerConn> {
         if self.idle == 0 {
             return None;
         }
-        let groups = self.groups.values_mut().filter_map(|group| Some((group.idle_since()?, group)));
+        let groups = self.groups.iter_mut().filter(|(key, _)| whose(key));
+        let groups = groups.filter_map(|(_, group)| Some((group.idle_since()?, group)));
         let conn = groups.min_by_key(|(since, _)| *since)?.1.take_oldest();
         self.idle -= usize::from(conn.is_some());
         conn
@@ -433,8 +443,8 @@ impl Inner {
 impl Limits {
     /// Connections that a group may have; those of the reserve as long as
     /// somebody waits.
-    fn most(&self, group: &Group) -> usize {
-        self.per_group.saturating_add(if group.waiting() > 0 { self.reserve } else { 0 })
+    pub(super) fn most(&self, group: &Group) -> usize {
+        group.quota.group.saturating_add(if group.waiting() > 0 { self.reserve } else { 0 })
     }
 
     /// Whether a connection has done its work.

@@ -14,15 +14,24 @@ use tokio::net::UnixStream;
 use tokio::task::unconstrained;
 
 fn pool(per_group: usize, in_all: usize) -> Arc<Pool> {
-    let text = "sr_check_user = \"postgres\"\n[[backend]]\nhostname = \"127.0.0.1\"\n";
-    let config = Config::parse(text, Path::new("waypool.toml")).unwrap();
+    pool_with(&format!("default_pool_size = {per_group}"), "", in_all)
+}
+
+/// `top` and `tables` are lines of the configuration.
+fn pool_with(top: &str, tables: &str, in_all: usize) -> Arc<Pool> {
+    let config = config(top, tables);
     let backend = Arc::new(Backend::new(0, config.backends[0].clone()));
-    Pool::new(Target { backend, connector: None }, Limits { per_group, in_all, ..limits() })
+    Pool::new(Target { backend, connector: None }, Limits { config, in_all, ..limits() })
+}
+
+fn config(top: &str, tables: &str) -> Arc<Config> {
+    let servers = "sr_check_user = \"postgres\"\n[[backend]]\nhostname = \"127.0.0.1\"\n";
+    Arc::new(Config::parse(&format!("{top}\n{servers}{tables}"), Path::new("waypool.toml")).unwrap())
 }
 
 fn limits() -> Limits {
     Limits {
-        per_group: 10,
+        config: config("default_pool_size = 10", ""),
         in_all: 10,
         queue_timeout: Some(Duration::from_secs(60)),
         connect_timeout: Duration::from_secs(10),
@@ -228,7 +237,7 @@ async fn lowered_limits_hold_for_what_is_handed_on_too() {
     let two = slot(Poll::Ready(pool.acquire(&alice).await));
     let mut waiting = pin!(pool.acquire(&alice));
     assert!(poll(waiting.as_mut()).is_pending());
-    pool.set_limits(Limits { per_group: 1, ..limits() });
+    pool.set_limits(Limits { config: config("default_pool_size = 1", ""), ..limits() });
     pool.put_back(one);
     assert!(poll(waiting.as_mut()).is_pending());
     assert_eq!(pool.usage(), (1, 0, 1));
@@ -239,7 +248,7 @@ async fn lowered_limits_hold_for_what_is_handed_on_too() {
 #[tokio::test(start_paused = true)]
 async fn who_has_waited_long_enough_gets_one_of_the_reserve() {
     let (pool, alice) = (pool(1, 10), identity("alice"));
-    pool.set_limits(Limits { per_group: 1, reserve: 1, ..limits() });
+    pool.set_limits(Limits { config: config("default_pool_size = 1", ""), reserve: 1, ..limits() });
     let _first = slot(Poll::Ready(pool.acquire(&alice).await));
     let began = tokio::time::Instant::now();
     let reserved = slot(Poll::Ready(pool.acquire(&alice).await));
@@ -283,4 +292,101 @@ async fn an_old_connection_is_closed_and_the_least_are_kept() {
     pool.set_limits(Limits { most_age: Some(Duration::ZERO), least: 2, ..limits() });
     pool.close_expired();
     assert_eq!(pool.usage(), (0, 0, 0));
+}
+
+// === limits of databases and users ===
+
+fn identity_in(user: &str, database: &str) -> Arc<Identity> {
+    Arc::new(Identity { user: user.into(), database: database.into(), parameters: Vec::new() })
+}
+
+async fn open(pool: &Arc<Pool>, user: &str, database: &str) -> Slot {
+    slot(Poll::Ready(pool.acquire(&identity_in(user, database)).await))
+}
+
+#[tokio::test]
+async fn a_database_or_a_user_may_have_a_pool_size_of_its_own() {
+    let tables = "[databases.shop]\npool_size = 2\n[users]\nalice = { pool_size = 3 }";
+    for (user, database, size) in [("bob", "db", 1), ("bob", "shop", 2), ("alice", "shop", 3)] {
+        let pool = pool_with("default_pool_size = 1", tables, 10);
+        let mut open_ones = Vec::new();
+        for _ in 0..size {
+            open_ones.push(open(&pool, user, database).await);
+        }
+        let one_more = identity_in(user, database);
+        assert!(poll(pin!(pool.acquire(&one_more))).is_pending(), "{user} {database}");
+    }
+}
+
+#[tokio::test]
+async fn users_of_a_database_have_a_limit_in_common() {
+    let pool = pool_with("", "[databases.shop]\nmax_db_connections = 2", 10);
+    let alices = open(&pool, "alice", "shop").await;
+    let _bobs = open(&pool, "bob", "shop").await;
+    let (carol, dave) = (identity_in("carol", "shop"), identity_in("dave", "shop"));
+    let (mut carols, mut daves) = (pin!(pool.acquire(&carol)), pin!(pool.acquire(&dave)));
+    assert!(poll(carols.as_mut()).is_pending());
+    assert!(poll(daves.as_mut()).is_pending());
+    // Other databases have room, and make none.
+    drop(open(&pool, "carol", "stock").await);
+    assert!(poll(carols.as_mut()).is_pending());
+    drop(alices);
+    assert!(poll(daves.as_mut()).is_pending());
+    drop(slot(poll(carols.as_mut())));
+    slot(poll(daves.as_mut()));
+}
+
+#[tokio::test]
+async fn databases_of_a_user_have_a_limit_in_common() {
+    let pool = pool_with("max_user_connections = 1", "[users]\nbatch = { max_user_connections = 2 }", 10);
+    let _alices = open(&pool, "alice", "shop").await;
+    let (one, _two) = (open(&pool, "batch", "shop").await, open(&pool, "batch", "stock").await);
+    for (user, database) in [("alice", "stock"), ("batch", "other")] {
+        assert!(poll(pin!(pool.acquire(&identity_in(user, database)))).is_pending(), "{user}");
+    }
+    drop(one);
+    open(&pool, "batch", "other").await;
+}
+
+#[tokio::test]
+async fn what_is_kept_for_another_user_of_a_full_database_makes_room() {
+    let pool = pool_with("", "[databases.shop]\nmax_db_connections = 1", 10);
+    let (alice, stock) = (identity_in("alice", "shop"), identity_in("alice", "stock"));
+    let (kept_elsewhere, _server) = conn(open(&pool, "alice", "stock").await, &stock);
+    pool.put_back(kept_elsewhere);
+    let (kept_here, _server) = conn(open(&pool, "alice", "shop").await, &alice);
+    pool.put_back(kept_here);
+    let _bobs = open(&pool, "bob", "shop").await;
+    // The one to the other database is still there.
+    assert_eq!(pool.usage(), (2, 1, 0));
+}
+
+#[tokio::test]
+async fn a_connection_is_not_kept_while_its_database_is_waited_for() {
+    let pool = pool_with("", "[databases.shop]\nmax_db_connections = 1", 10);
+    let alice = identity_in("alice", "shop");
+    let bob = identity_in("bob", "shop");
+    let (alices, _server) = conn(open(&pool, "alice", "shop").await, &alice);
+    let mut bobs = pin!(pool.acquire(&bob));
+    assert!(poll(bobs.as_mut()).is_pending());
+    pool.put_back(alices);
+    slot(poll(bobs.as_mut()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_in_vain_is_told_for_which_limit() {
+    let tables = "[databases.shop]\nmax_db_connections = 1\n[users]\nbatch = { max_user_connections = 1 }";
+    let pool = pool_with("default_pool_size = 3", tables, 3);
+    let _open = (open(&pool, "alice", "shop").await, open(&pool, "batch", "stock").await);
+    let _third = open(&pool, "alice", "other").await;
+    for (user, database, whose, key) in [
+        ("bob", "shop", "1 connections for this database", "max_db_connections"),
+        ("batch", "other", "1 connections for this user", "max_user_connections"),
+        ("bob", "other", "3 connections in all", "max_connections of this [[backend]]"),
+    ] {
+        let error = pool.acquire(&identity_in(user, database)).await.unwrap_err();
+        let told = error.to_client(&pool.target.backend);
+        assert!(told.detail.as_ref().unwrap().contains(whose), "{told:?}");
+        assert!(told.hint.as_ref().unwrap().contains(key), "{told:?}");
+    }
 }

@@ -70,6 +70,27 @@ pub fn query(out: &mut Vec<u8>, text: &[u8]) {
     });
 }
 
+/// A whole cycle of the extended protocol, with nothing named and all in text:
+/// Parse, Bind, Execute, Sync.
+pub fn query_with(out: &mut Vec<u8>, sql: &str, values: &[&str]) {
+    message(out, b'P', |b| {
+        b.push(0);
+        b.extend_from_slice(sql.as_bytes());
+        b.extend([0; 3]); // its end, and no types
+    });
+    message(out, b'B', |b| {
+        b.extend([0; 4]); // no names, text in
+        b.extend((values.len() as u16).to_be_bytes());
+        for value in values {
+            b.extend((value.len() as u32).to_be_bytes());
+            b.extend_from_slice(value.as_bytes());
+        }
+        b.extend([0; 2]); // text out
+    });
+    message(out, b'E', |b| b.extend([0; 5])); // no name, all rows
+    sync(out);
+}
+
 /// A Parse with another text; `body` is that of the client's own, which
 /// [`Parse::read`] could read.
 pub fn parse_with(out: &mut Vec<u8>, body: &[u8], parse: Parse<'_>, text: &[u8]) {

@@ -1,5 +1,7 @@
 //! The packets which open a connection. They have no type byte.
 
+use super::PgError;
+
 /// The longest startup packet PostgreSQL accepts (`MAX_STARTUP_PACKET_LENGTH`).
 const MAX_STARTUP_PACKET: usize = 10_000;
 const CANCEL_REQUEST: u32 = (1234 << 16) | 5678;
@@ -25,11 +27,22 @@ pub struct Startup {
     pub minor: u16,
     pub user: String,
     pub database: String,
-    /// Everything else in the order sent, without `user`, `database` and the
-    /// `_pq_.` options.
+    /// `None`: an ordinary session.
+    pub replication: Option<Replication>,
+    /// Everything else in the order sent, without `user`, `database`,
+    /// `replication` and the `_pq_.` options.
     pub parameters: Vec<(String, String)>,
     /// `_pq_.` options: protocol extensions, none of which we know.
     pub protocol_options: Vec<String>,
+}
+
+/// What kind of replication connection a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replication {
+    /// Of the whole server: no database is meant.
+    Physical,
+    /// Logical, of one database.
+    Database,
 }
 
 /// Why a packet cannot open a connection. `Display` is PostgreSQL's wording.
@@ -45,16 +58,60 @@ pub enum StartupError {
     NoUser,
     #[error("invalid startup packet: \"{0}\" is not valid UTF-8")]
     Encoding(&'static str),
-    #[error("replication connections are not supported by Waypool yet")]
-    Replication,
+    #[error("invalid value for parameter \"replication\": \"{0}\"")]
+    Replication(String),
 }
 
 impl StartupError {
     pub fn sqlstate(&self) -> &'static str {
         match self {
-            StartupError::Version { .. } | StartupError::Replication => "0A000",
+            StartupError::Version { .. } => "0A000",
+            StartupError::Replication(_) => "22023",
             StartupError::NoUser => "28000",
             _ => "08P01",
+        }
+    }
+
+    pub fn to_client(&self) -> PgError {
+        let error = PgError::fatal(self.sqlstate(), self.to_string());
+        match self {
+            StartupError::Replication(_) => {
+                error.with_hint("Valid values are: \"false\", 0, \"true\", 1, \"database\".")
+            }
+            _ => error,
+        }
+    }
+}
+
+impl Startup {
+    /// The database that is meant; `None`: none, but all of the server.
+    pub fn wanted(&self) -> Option<&str> {
+        (self.replication != Some(Replication::Physical)).then_some(&*self.database)
+    }
+}
+
+impl Replication {
+    /// As in the startup packet.
+    pub fn value(self) -> &'static str {
+        match self {
+            Replication::Physical => "true",
+            Replication::Database => "database",
+        }
+    }
+
+    /// `None` for what is neither `database` nor a boolean to PostgreSQL, which
+    /// takes beginnings of the words.
+    fn parse(value: &str) -> Option<Option<Self>> {
+        let lower = value.to_ascii_lowercase();
+        let begins = |word: &str, least: usize| lower.len() >= least && word.starts_with(&lower);
+        if value == "database" {
+            Some(Some(Replication::Database))
+        } else if begins("true", 1) || begins("yes", 1) || begins("on", 2) || lower == "1" {
+            Some(Some(Replication::Physical))
+        } else if begins("false", 1) || begins("no", 1) || begins("off", 2) || lower == "0" {
+            Some(None)
+        } else {
+            None
         }
     }
 }
@@ -94,6 +151,7 @@ fn parameters(minor: u16, mut rest: &[u8]) -> Result<Startup, StartupError> {
         minor,
         user: String::new(),
         database: String::new(),
+        replication: None,
         parameters: Vec::new(),
         protocol_options: Vec::new(),
     };
@@ -113,9 +171,7 @@ fn parameters(minor: u16, mut rest: &[u8]) -> Result<Startup, StartupError> {
             "user" => startup.user = value,
             "database" => startup.database = value,
             "replication" => {
-                if !matches!(value.as_str(), "false" | "off" | "no" | "0") {
-                    return Err(StartupError::Replication);
-                }
+                startup.replication = Replication::parse(&value).ok_or(StartupError::Replication(value))?;
             }
             _ if name.starts_with("_pq_.") => startup.protocol_options.push(name),
             _ => startup.parameters.push((name, value)),

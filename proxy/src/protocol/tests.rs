@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use super::startup::{Request, StartupError};
+use super::startup::{Replication, Request, Startup, StartupError};
 use super::*;
 
 fn startup_packet(parameters: &[(&str, &str)]) -> Vec<u8> {
@@ -235,4 +235,33 @@ mod replies {
         replies.sync(true);
         assert_eq!(replies.cycles(), 1);
     }
+}
+
+fn started(parameters: &[(&str, &str)]) -> Result<Startup, StartupError> {
+    match startup::read(&startup_packet(parameters))?.unwrap().0 {
+        Request::Startup(startup) => Ok(startup),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn replication_is_a_boolean_or_of_a_database() {
+    let kind = |value: &str| {
+        started(&[("user", "alice"), ("replication", value)]).map(|startup| startup.replication)
+    };
+    for value in ["true", "TRUE", "t", "yes", "y", "on", "1"] {
+        assert_eq!(kind(value), Ok(Some(Replication::Physical)), "{value}");
+    }
+    for value in ["false", "F", "no", "of", "off", "0"] {
+        assert_eq!(kind(value), Ok(None), "{value}");
+    }
+    assert_eq!(kind("database"), Ok(Some(Replication::Database)));
+    for value in ["", "o", "truely", "2", "DATABASE"] {
+        let error = kind(value).unwrap_err();
+        assert_eq!(error, StartupError::Replication(value.to_owned()));
+        assert!(error.to_client().hint.unwrap().contains("\"database\""));
+    }
+    let physical = started(&[("user", "alice"), ("database", "db"), ("replication", "1")]).unwrap();
+    assert_eq!((physical.wanted(), &physical.parameters[..]), (None, &[][..]));
+    assert_eq!(started(&[("user", "alice")]).unwrap().wanted(), Some("alice"));
 }

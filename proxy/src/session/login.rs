@@ -1,22 +1,33 @@
-//! From an accepted connection to a session: TLS, cancel requests, the
-//! startup packet, authentication, and the first server connection.
+//! From an accepted connection to a session.
+//!
+//! - [`newcomer`]: TLS, cancel requests, the startup packet
+//! - [`authenticate`]: the proof of who it is; [`auth_query`]: secrets that a
+//!   server knows
+//! - [`places`]: how many clients a user and a database may have
+//! - here: the rest, up to the first server connection, and the end
+
+pub mod auth_query;
+mod authenticate;
+mod newcomer;
+pub mod places;
 
 use super::links::{LinkError, Links};
 use super::positions::Positions;
-use super::{Client, End, Session, extended, server_rules};
-use crate::auth::client::{self, Step};
+use super::replication::Replication;
+use super::{Client, End, Session, extended};
 use crate::auth::hba::Peer;
 use crate::auth::server::Credentials;
-use crate::auth::{AuthError, MAX_PASSWORD_MESSAGE};
 use crate::life::{Phase, Seat};
 use crate::net::stream::Plain;
 use crate::net::{Inbox, Outbox, Stream};
 use crate::plugin::contract::{Newcomer as Asked, SessionInfo};
 use crate::pool::Identity;
-use crate::protocol::startup::{self, NEWEST_MINOR, Request, Startup};
-use crate::protocol::{Frame, HEADER_LEN, PgError, Severity, backend};
+use crate::protocol::startup::Startup;
+use crate::protocol::{PgError, Severity, backend};
 use crate::worker::Worker;
-use std::future::{pending, poll_fn};
+use newcomer::Newcomer;
+use places::Place;
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,12 +37,6 @@ use tokio::sync::watch;
 
 /// How long a client may take to read our last words.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// A client that has not said yet who it is.
-struct Newcomer {
-    client: Client,
-    peer: Peer,
-}
 
 /// A client that has proved who it is.
 struct Known {
@@ -49,12 +54,15 @@ pub async fn serve(
 ) {
     let client = Client { stream: Stream::Plain(socket), inbox: Inbox::default(), outbox: Outbox::default() };
     let mut newcomer = Newcomer { client, peer };
-    let session = match start(&worker, &mut newcomer, &mut seat).await {
-        Ok(Some(known)) => Session::begin(worker, newcomer, known).await,
+    let (known, _place) = match start(&worker, &mut newcomer, &mut seat).await {
+        Ok(Some(known)) => known,
         Ok(None) | Err(End::Client | End::Server) => return,
         Err(End::Fatal(error)) => return farewell(&mut newcomer.client, error).await,
     };
-    let mut session = match session {
+    if known.startup.replication.is_some() {
+        return Box::pin(replicate(worker, newcomer.client, known, stop)).await;
+    }
+    let mut session = match Session::begin(worker, newcomer.client, known).await {
         Ok(session) => session,
         Err(refused) => {
             let (mut client, error) = *refused;
@@ -75,6 +83,18 @@ pub async fn serve(
     session.finish(end).await;
 }
 
+/// Serves a client that has asked for replication.
+async fn replicate(worker: Rc<Worker>, mut client: Client, known: Known, stop: watch::Receiver<Phase>) {
+    let Known { startup, credentials } = known;
+    let end = match Replication::begin(&worker, &mut client, startup, &credentials).await {
+        Ok(replication) => replication.run(&mut client, stop).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = end {
+        farewell(&mut client, error).await;
+    }
+}
+
 /// Our last words.
 async fn farewell(client: &mut Client, mut error: PgError) {
     error.severity = Severity::Fatal;
@@ -86,7 +106,11 @@ async fn farewell(client: &mut Client, mut error: PgError) {
 
 /// Everything up to the proof of who the client is, within
 /// `authentication_timeout`. `None`: it was a cancel request.
-async fn start(worker: &Rc<Worker>, newcomer: &mut Newcomer, seat: &mut Seat) -> Result<Option<Known>, End> {
+async fn start(
+    worker: &Rc<Worker>,
+    newcomer: &mut Newcomer,
+    seat: &mut Seat,
+) -> Result<Option<(Known, Place)>, End> {
     let proxy = &worker.proxy;
     let limit = proxy.config().authentication_timeout.unwrap_or(Duration::MAX);
     let began = Instant::now();
@@ -110,7 +134,7 @@ async fn start(worker: &Rc<Worker>, newcomer: &mut Newcomer, seat: &mut Seat) ->
         end = newcomer.gone() => return Err(end),
     };
     let credentials = within(left, newcomer.authenticate(worker, &startup)).await?;
-    Ok(Some(Known { startup, credentials }))
+    admit(worker, &newcomer.peer, Known { startup, credentials }).map(Some).map_err(End::Fatal)
 }
 
 async fn within<T>(limit: Duration, step: impl Future<Output = Result<T, End>>) -> Result<T, End> {
@@ -120,191 +144,14 @@ async fn within<T>(limit: Duration, step: impl Future<Output = Result<T, End>>) 
     }
 }
 
-impl Newcomer {
-    /// Reads packets until the startup packet, and does what they ask.
-    async fn greet(&mut self, worker: &Rc<Worker>) -> Result<Option<Startup>, End> {
-        let (mut ssl_asked, mut gss_asked) = (false, false);
-        loop {
-            match self.read_request().await? {
-                Request::Ssl if !ssl_asked && !self.client.stream.is_tls() => {
-                    ssl_asked = true;
-                    self.answer_ssl(worker).await?;
-                }
-                Request::GssEnc if !gss_asked && !self.client.stream.is_tls() => {
-                    gss_asked = true;
-                    self.refuse_early_data("GSSAPI encryption")?;
-                    self.send(b"N").await?;
-                }
-                Request::Cancel { pid, key } => {
-                    worker.proxy.cancel(pid, key).await;
-                    return Ok(None);
-                }
-                Request::Startup(startup) => {
-                    self.negotiate(&startup).await?;
-                    return Ok(Some(startup));
-                }
-                Request::Ssl | Request::GssEnc => {
-                    let error = "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.2";
-                    return Err(End::Fatal(PgError::fatal("0A000", error)));
-                }
-            }
-        }
-    }
-
-    async fn read_request(&mut self) -> Result<Request, End> {
-        loop {
-            let read = startup::read(self.client.inbox.bytes())
-                .map_err(|error| End::Fatal(PgError::fatal(error.sqlstate(), error.to_string())))?;
-            if let Some((request, len)) = read {
-                self.client.inbox.consume(len);
-                return Ok(request);
-            }
-            self.fill().await?;
-        }
-    }
-
-    async fn fill(&mut self) -> Result<(), End> {
-        let Client { stream, inbox, .. } = &mut self.client;
-        match poll_fn(|cx| inbox.poll_fill(cx, stream)).await {
-            Ok(0) | Err(_) => Err(End::Client),
-            Ok(_) => Ok(()),
-        }
-    }
-
-    /// Returns when the client leaves, which has nothing to say now.
-    async fn gone(&mut self) -> End {
-        match self.fill().await {
-            Err(end) => end,
-            Ok(()) => pending().await,
-        }
-    }
-
-    async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
-        self.client.outbox.push().extend_from_slice(bytes);
-        let Client { stream, outbox, .. } = &mut self.client;
-        poll_fn(|cx| outbox.poll_flush(cx, stream)).await.map_err(|_| End::Client)
-    }
-
-    /// Bytes sent before the handshake could be an attacker's, who would have
-    /// them taken for the client's own (CVE-2021-23214).
-    fn refuse_early_data(&self, what: &str) -> Result<(), End> {
-        if self.client.inbox.is_empty() {
-            return Ok(());
-        }
-        let error = PgError::fatal("08P01", format!("received unencrypted data after {what} request"))
-            .with_detail("This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.");
-        Err(End::Fatal(error))
-    }
-
-    async fn answer_ssl(&mut self, worker: &Rc<Worker>) -> Result<(), End> {
-        self.refuse_early_data("SSL")?;
-        let access = worker.proxy.access();
-        // PostgreSQL offers no TLS on Unix sockets either.
-        let Some(acceptor) = access.acceptor.as_ref().filter(|_| self.peer.address.is_some()) else {
-            return self.send(b"N").await;
-        };
-        self.send(b"S").await?;
-        let Stream::Plain(plain) = std::mem::replace(&mut self.client.stream, Stream::Gone) else {
-            return Err(End::Client);
-        };
-        let accepted = acceptor.accept(plain).await.map_err(|error| {
-            tracing::info!("TLS handshake with a client failed: {error}");
-            End::Client
-        })?;
-        self.client.stream = Stream::Accepted(Box::new(accepted));
-        self.peer.tls = true;
-        Ok(())
-    }
-
-    /// Tells a client which asks for more than we speak what we speak.
-    async fn negotiate(&mut self, startup: &Startup) -> Result<(), End> {
-        if startup.minor <= NEWEST_MINOR && startup.protocol_options.is_empty() {
-            return Ok(());
-        }
-        let mut out = Vec::new();
-        backend::negotiate_protocol_version(
-            &mut out,
-            startup.minor.min(NEWEST_MINOR),
-            &startup.protocol_options,
-        );
-        self.send(&out).await
-    }
-
-    async fn authenticate(&mut self, worker: &Rc<Worker>, startup: &Startup) -> Result<Credentials, End> {
-        let access = worker.proxy.access();
-        let secret = access.users.secret(&startup.user).cloned();
-        let by_our_rules = worker.proxy.config().enable_pool_hba;
-        let method = match by_our_rules {
-            true => access.rules.method(&self.peer, &startup.database, &startup.user).map_err(refused)?,
-            false => server_rules::method(&worker.proxy, startup, secret.as_ref()).await?,
-        };
-        let acceptor = access.acceptor.as_ref().filter(|_| self.peer.tls);
-        let end_point = acceptor.and_then(|acceptor| acceptor.end_point_hash()).cloned();
-        let mut step = client::start(method, &startup.user, secret.clone(), end_point);
-        loop {
-            step = match step {
-                Step::Continue { send, next } => {
-                    self.send_authentication(&send).await?;
-                    let frame = self.read_password().await?;
-                    let step = next.on_message(&self.client.inbox.bytes()[HEADER_LEN..frame.len]);
-                    self.client.inbox.consume(frame.len);
-                    step
-                }
-                Step::Done { send, proof } => {
-                    if let Some(last) = send {
-                        self.send_authentication(&last).await?;
-                    }
-                    return Ok(Credentials::new(secret.as_ref(), &proof));
-                }
-                Step::Fail(error) => return Err(refused(error)),
-            }
-        }
-    }
-
-    async fn send_authentication(&mut self, body: &[u8]) -> Result<(), End> {
-        let mut out = Vec::with_capacity(body.len() + HEADER_LEN);
-        backend::authentication(&mut out, body);
-        self.send(&out).await
-    }
-
-    async fn read_password(&mut self) -> Result<Frame, End> {
-        let invalid = |message: &str| End::Fatal(PgError::fatal("08P01", message.to_owned()));
-        loop {
-            match Frame::from_client(self.client.inbox.bytes()) {
-                Ok(Some(frame)) if frame.tag != b'p' => {
-                    return Err(invalid("expected password response, got another message"));
-                }
-                Ok(Some(frame)) if frame.len > MAX_PASSWORD_MESSAGE => {
-                    return Err(invalid("invalid message length"));
-                }
-                Ok(Some(frame)) if self.client.inbox.len() >= frame.len => return Ok(frame),
-                Ok(Some(frame)) => self.client.inbox.reserve(frame.len),
-                Ok(None) => {}
-                Err(_) => return Err(invalid("expected password response, got another message")),
-            }
-            self.fill().await?;
-        }
-    }
-}
-
-fn refused(error: AuthError) -> End {
-    if let Some(reason) = &error.log {
-        tracing::info!("login failed: {reason}");
-    }
-    let fatal = PgError::fatal(error.sqlstate, error.message);
-    End::Fatal(match error.detail {
-        Some(detail) => fatal.with_detail(detail),
-        None => fatal,
-    })
-}
-
 fn application_name(startup: &Startup) -> String {
     let given = startup.parameters.iter().find(|(name, _)| name == "application_name");
     given.map_or_else(String::new, |(_, value)| value.clone())
 }
 
-/// What the gates make of a client that has proved who it is.
-fn admit(worker: &Worker, peer: &Peer, known: Known) -> Result<Known, PgError> {
+/// What the gates make of a client that has proved who it is, if there is a
+/// place for it.
+fn admit(worker: &Worker, peer: &Peer, known: Known) -> Result<(Known, Place), PgError> {
     let Known { mut startup, credentials } = known;
     let admitted = worker.router.borrow_mut().admit(Asked {
         database: startup.database.clone(),
@@ -326,21 +173,18 @@ fn admit(worker: &Worker, peer: &Peer, known: Known) -> Result<Known, PgError> {
         }
         None => credentials,
     };
-    Ok(Known { startup, credentials })
+    let proxy = &worker.proxy;
+    let place = proxy.places.take(&proxy.config(), &startup.database, &startup.user)?;
+    Ok((Known { startup, credentials }, place))
 }
 
 impl Session {
     /// Connects the new session to a server and greets the client.
     async fn begin(
         worker: Rc<Worker>,
-        newcomer: Newcomer,
-        known: Known,
+        client: Client,
+        Known { startup, credentials }: Known,
     ) -> Result<Session, Box<(Client, PgError)>> {
-        let Newcomer { client, peer } = newcomer;
-        let Known { startup, credentials } = match admit(&worker, &peer, known) {
-            Ok(known) => known,
-            Err(error) => return Err(Box::new((client, error))),
-        };
         let database = worker.database(&startup.database);
         let info = SessionInfo {
             database: startup.database.clone(),

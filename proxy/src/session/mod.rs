@@ -10,6 +10,7 @@
 //! - [`links`]: the session's server connections
 //! - [`transaction`], [`settings`], [`prepared`]: what the client's session is,
 //!   wherever it runs
+//! - [`replication`]: connections that are passed through as they are
 //! - `observe`: what observers are told
 //! - [`cancel`]: cancel requests
 //! - [`clock`]: limits in time
@@ -26,6 +27,7 @@ pub mod positions;
 pub mod prepared;
 pub mod query;
 pub mod relay;
+pub mod replication;
 pub mod server_rules;
 pub mod settings;
 #[cfg(test)]

@@ -47,32 +47,38 @@ impl Trusted {
     }
 }
 
-/// How a client has to prove who it is, by the server's own rules.
-pub async fn method(proxy: &Proxy, startup: &Startup, secret: Option<&Secret>) -> Result<Method, End> {
-    let who = (startup.user.clone(), startup.database.clone());
+/// Whether the servers let this client in without a password.
+pub async fn trusts(proxy: &Proxy, startup: &Startup) -> Result<bool, End> {
+    // No database has an empty name.
+    let who = (startup.user.clone(), startup.wanted().unwrap_or_default().to_owned());
     if proxy.trusted.knows(&who) {
-        return Ok(Method::Trust);
+        return Ok(true);
     }
-    match ask(proxy, startup).await? {
-        Ok(()) => {
-            proxy.trusted.add(who);
-            Ok(Method::Trust)
-        }
-        // It wants a password. A user that is not known goes through the
-        // motions as well, so that nobody can tell which users there are.
-        Err(_) => Ok(match secret {
-            Some(Secret::Md5(_)) => Method::Md5,
-            _ => Method::ScramSha256,
-        }),
+    let trusted = ask(proxy, startup).await?.is_ok();
+    if trusted {
+        proxy.trusted.add(who);
+    }
+    Ok(trusted)
+}
+
+/// How a client has to prove who it is, if they do not. A user that is not
+/// known goes through the motions as well, so that nobody can tell which users
+/// there are.
+pub fn method(secret: Option<&Secret>) -> Method {
+    match secret {
+        Some(Secret::Md5(_)) => Method::Md5,
+        _ => Method::ScramSha256,
     }
 }
 
 /// Logs in to a server without a password. `Err`: it asks for one.
 async fn ask(proxy: &Proxy, startup: &Startup) -> Result<Result<(), ConnectError>, End> {
+    let mut parameters = vec![("application_name".to_owned(), "waypool login".to_owned())];
+    parameters.extend(startup.replication.map(|kind| ("replication".to_owned(), kind.value().to_owned())));
     let identity = Arc::new(Identity {
         user: startup.user.as_str().into(),
         database: startup.database.as_str().into(),
-        parameters: vec![("application_name".into(), "waypool login".into())],
+        parameters,
     });
     let cluster = &proxy.cluster;
     let usable = |backend: &&Arc<Backend>| backend.is_usable();

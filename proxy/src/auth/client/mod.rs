@@ -123,6 +123,23 @@ pub fn start(method: Method, user: &str, secret: Option<Secret>, end_point: Opti
 // === impl ClientAuth ===
 
 impl ClientAuth {
+    /// To take the same answer once more, if it can be compared with another
+    /// secret. SCRAM's cannot: the exchange began with the salt of the first.
+    pub fn again(&self) -> Option<Self> {
+        let state = match &self.state {
+            State::Password => State::Password,
+            State::Md5 { salt } => State::Md5 { salt: *salt },
+            State::SaslInitial { .. } | State::SaslFirst(_) | State::SaslFinal(_) => return None,
+        };
+        Some(ClientAuth { login: Login { user: self.login.user.clone(), secret: None }, state })
+    }
+
+    /// With this secret of the user in place of the one it began with.
+    pub fn with(mut self, secret: Option<Secret>) -> Self {
+        self.login.secret = secret;
+        self
+    }
+
     /// Takes the body of the client's password message.
     pub fn on_message(self, body: &[u8]) -> Step {
         if body.len() > MAX_PASSWORD_MESSAGE {

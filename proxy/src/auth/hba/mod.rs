@@ -80,7 +80,7 @@ enum Address {
 enum Database {
     All,
     SameUser,
-    /// Physical replication, which names no database: it never matches here.
+    /// Physical replication, which names no database.
     Replication,
     Name(String),
     Pattern(Regex),
@@ -103,25 +103,30 @@ impl Rules {
         Ok(Self { rules })
     }
 
-    /// What the first matching rule says; `None` if no rule matches.
-    pub fn matches(&self, peer: &Peer, database: &str, user: &str) -> Option<Action> {
+    /// What the first matching rule says; `None` if no rule matches. Physical
+    /// replication has no `database`.
+    pub fn matches(&self, peer: &Peer, database: Option<&str>, user: &str) -> Option<Action> {
         let is_it = |rule: &&Rule| rule.matches(peer, database, user);
         self.rules.iter().find(is_it).map(|rule| rule.action)
     }
 
     /// The method by which this client has to log in, or the refusal to send
     /// it, in PostgreSQL's words.
-    pub fn method(&self, peer: &Peer, database: &str, user: &str) -> Result<Method, AuthError> {
+    pub fn method(&self, peer: &Peer, database: Option<&str>, user: &str) -> Result<Method, AuthError> {
         let opening = match self.matches(peer, database, user) {
             Some(Action::Authenticate(method)) => return Ok(method),
-            Some(Action::Reject) => "Waypool's hba rules reject connection",
-            None => "no entry in Waypool's hba rules",
+            Some(Action::Reject) if database.is_none() => {
+                "Waypool's hba rules reject replication connection for"
+            }
+            Some(Action::Reject) => "Waypool's hba rules reject connection for",
+            None if database.is_none() => "no entry in Waypool's hba rules for replication connection from",
+            None => "no entry in Waypool's hba rules for",
         };
         let host = peer.address.map(|address| address.to_canonical());
         let host = host.map_or("[local]".into(), |address| address.to_string());
         let encryption = if peer.tls { "SSL encryption" } else { "no encryption" };
-        let message =
-            format!("{opening} for host \"{host}\", user \"{user}\", database \"{database}\", {encryption}");
+        let database = database.map_or(String::new(), |database| format!(" database \"{database}\","));
+        let message = format!("{opening} host \"{host}\", user \"{user}\",{database} {encryption}");
         Err(AuthError::new(sqlstate::INVALID_AUTHORIZATION, message))
     }
 
@@ -137,7 +142,7 @@ impl Rules {
 // === impl Rule ===
 
 impl Rule {
-    fn matches(&self, peer: &Peer, database: &str, user: &str) -> bool {
+    fn matches(&self, peer: &Peer, database: Option<&str>, user: &str) -> bool {
         self.origin.matches(peer)
             && self.databases.iter().any(|name| name.matches(database, user))
             && self.users.iter().any(|name| name.matches(user))
@@ -183,7 +188,11 @@ impl Address {
 }
 
 impl Database {
-    fn matches(&self, database: &str, user: &str) -> bool {
+    /// As in PostgreSQL, `all` is not for physical replication.
+    fn matches(&self, database: Option<&str>, user: &str) -> bool {
+        let Some(database) = database else {
+            return matches!(self, Database::Replication);
+        };
         match self {
             Database::All => true,
             Database::SameUser => database == user,

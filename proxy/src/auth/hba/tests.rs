@@ -25,27 +25,30 @@ fn the_first_match_wins() {
         "host all all 0.0.0.0/0 md5",
     ]);
     assert_eq!(rules.len(), 4);
-    assert_eq!(rules.matches(&SOCKET, "x", "y"), Some(Action::Authenticate(Method::Trust)));
-    assert_eq!(rules.matches(&from("10.1.2.3"), "app", "alice"), SCRAM);
-    assert_eq!(rules.matches(&from("10.1.2.3"), "app", "bob"), Some(Action::Reject));
-    assert_eq!(rules.matches(&from("192.0.2.1"), "app", "alice"), Some(Action::Authenticate(Method::Md5)));
-    assert_eq!(rules.matches(&from("2001:db8::1"), "app", "alice"), None);
+    assert_eq!(rules.matches(&SOCKET, Some("x"), "y"), Some(Action::Authenticate(Method::Trust)));
+    assert_eq!(rules.matches(&from("10.1.2.3"), Some("app"), "alice"), SCRAM);
+    assert_eq!(rules.matches(&from("10.1.2.3"), Some("app"), "bob"), Some(Action::Reject));
+    assert_eq!(
+        rules.matches(&from("192.0.2.1"), Some("app"), "alice"),
+        Some(Action::Authenticate(Method::Md5))
+    );
+    assert_eq!(rules.matches(&from("2001:db8::1"), Some("app"), "alice"), None);
 }
 
 #[test]
 fn refusals_use_postgresqls_words() {
     let rules = rules(&["local all all reject", "hostssl all all all trust"]);
-    let error = rules.method(&from("10.0.0.9"), "app", "alice").unwrap_err();
+    let error = rules.method(&from("10.0.0.9"), Some("app"), "alice").unwrap_err();
     assert_eq!(error.sqlstate, "28000");
     assert_eq!(
         error.message,
         "no entry in Waypool's hba rules for host \"10.0.0.9\", user \"alice\", \
          database \"app\", no encryption"
     );
-    let error = rules.method(&SOCKET, "app", "alice").unwrap_err();
+    let error = rules.method(&SOCKET, Some("app"), "alice").unwrap_err();
     assert!(error.message.starts_with("Waypool's hba rules reject connection for host \"[local]\""));
     let tls = Peer { tls: true, ..from("10.0.0.9") };
-    assert_eq!(rules.method(&tls, "app", "alice"), Ok(Method::Trust));
+    assert_eq!(rules.method(&tls, Some("app"), "alice"), Ok(Method::Trust));
 }
 
 #[test]
@@ -59,9 +62,9 @@ fn encryption_decides() {
         ("hostnogssenc", true, true),
     ] {
         let rules = rules(&[&format!("{kind} all all all scram-sha-256")]);
-        assert_eq!(rules.matches(&peer, "d", "u").is_some(), plain, "{kind}");
-        assert_eq!(rules.matches(&tls, "d", "u").is_some(), encrypted, "{kind}");
-        assert_eq!(rules.matches(&SOCKET, "d", "u"), None);
+        assert_eq!(rules.matches(&peer, Some("d"), "u").is_some(), plain, "{kind}");
+        assert_eq!(rules.matches(&tls, Some("d"), "u").is_some(), encrypted, "{kind}");
+        assert_eq!(rules.matches(&SOCKET, Some("d"), "u"), None);
     }
 }
 
@@ -69,7 +72,7 @@ fn encryption_decides() {
 fn addresses() {
     let matches = |address: &str, client: &str| {
         let rules = rules(&[&format!("host all all {address} scram-sha-256")]);
-        rules.matches(&from(client), "d", "u").is_some()
+        rules.matches(&from(client), Some("d"), "u").is_some()
     };
     assert!(matches("192.0.2.77/24", "192.0.2.1"));
     assert!(matches("192.0.2.0 255.255.255.0", "192.0.2.1"));
@@ -87,7 +90,7 @@ fn addresses() {
 fn names() {
     let matches = |databases: &str, users: &str, database: &str, user: &str| {
         let rules = rules(&[&format!("local {databases} {users} scram-sha-256")]);
-        rules.matches(&SOCKET, database, user).is_some()
+        rules.matches(&SOCKET, Some(database), user).is_some()
     };
     assert!(matches("a,b, c", "u", "c", "u"));
     assert!(!matches("a,b", "u", "c", "u"));
@@ -137,4 +140,22 @@ fn errors_name_the_line_and_what_to_write() {
     ] {
         assert!(message(line).contains(expected), "{line}: {}", message(line));
     }
+}
+
+#[test]
+fn physical_replication_has_a_keyword_of_its_own() {
+    let rules = Rules::parse(["local all,sameuser all trust", "local \"replication\" all trust"]).unwrap();
+    assert_eq!(rules.matches(&SOCKET, None, "alice"), None);
+    let error = rules.method(&SOCKET, None, "alice").unwrap_err();
+    assert_eq!(
+        error.message,
+        "no entry in Waypool's hba rules for replication connection from host \"[local]\", user \"alice\", \
+         no encryption"
+    );
+    let rules = Rules::parse(["local app,replication alice md5", "local replication all reject"]).unwrap();
+    assert_eq!(rules.method(&SOCKET, None, "alice"), Ok(Method::Md5));
+    let error = rules.method(&SOCKET, None, "bob").unwrap_err();
+    assert!(error.message.starts_with("Waypool's hba rules reject replication connection for host"));
+    // Logical replication is of a database.
+    assert_eq!(rules.matches(&SOCKET, Some("other"), "alice"), None);
 }

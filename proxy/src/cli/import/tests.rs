@@ -266,7 +266,7 @@ fn passwords_that_only_partly_can_be_read() {
     let folder = Folder::new(SERVERS).with("pool_passwd", "alice:AESc2VjcmV0\nb\"ob:TEXTse\\same\n");
     let (config, _, report) = folder.import();
     assert_eq!(config.auth_file, None);
-    assert_eq!(config.users["b\"ob"].expose(), "se\\same");
+    assert_eq!(config.users["b\"ob"].password.as_ref().unwrap().expose(), "se\\same");
     assert!(report.lines(Group::Attention)[0].contains("alice is AES-encrypted"), "{report}");
 }
 

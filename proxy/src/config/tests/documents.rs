@@ -5,16 +5,21 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::SHORTEST;
-use crate::config::keys::{ADMIN, BACKEND, PLUGIN, PLUGINS, TOP};
+use crate::config::keys::{ADMIN, BACKEND, DATABASE, PLUGIN, PLUGINS, TOP, USER};
 use crate::config::{Config, Plugins, SslMode};
 
 /// These are tables, with a section of their own in the documentation.
-const TABLES: [&str; 4] = ["users", "backend", "plugins", "admin"];
+const TABLES: [&str; 5] = ["databases", "users", "backend", "plugins", "admin"];
 
 /// Commented out in the example for another reason. The socket's default
 /// follows from other keys.
-const HAS_NO_DEFAULT: [&str; 12] = [
+const HAS_NO_DEFAULT: [&str; 16] = [
     "auth_file",
+    "auth_user",
+    // Mistakes without the one before.
+    "auth_query",
+    "auth_dbname",
+    "auth_query_expire",
     "application_name",
     "path",
     "sha256",
@@ -115,6 +120,10 @@ fn the_example_has_every_key() {
     for key in ADMIN {
         assert!(has("admin", key), "{key} is missing in [admin]");
     }
+    for key in DATABASE.iter().chain(USER) {
+        // In prose: a table without them has no effect, but is there.
+        assert!(text.contains(&format!("\n# {key} = ")), "{key} is missing in the example");
+    }
     for plugin in Plugins::OWN {
         assert!(text.contains(&format!("[plugins.{plugin}.config]")), "{plugin}");
     }
@@ -151,6 +160,12 @@ fn the_documentation_has_every_key() {
     for key in BACKEND {
         assert!(has("`[[backend]]`: a server", key), "{key}");
     }
+    for key in DATABASE {
+        assert!(has("`[databases.NAME]`: what holds for one database", key), "{key}");
+    }
+    for key in USER {
+        assert!(has("`[users]`: who has which secret", key), "{key}");
+    }
     for key in PLUGIN {
         assert!(has("`[plugins.NAME]`: policy", key), "{key}");
     }
@@ -160,7 +175,8 @@ fn the_documentation_has_every_key() {
     for key in ADMIN {
         assert!(has("`[admin]`: orders to a running proxy", key), "{key}");
     }
-    let known = TOP.len() - TABLES.len() + BACKEND.len() + PLUGIN.len() + PLUGINS.len() + ADMIN.len();
+    let tables = [BACKEND, DATABASE, USER, PLUGIN, PLUGINS, ADMIN];
+    let known = TOP.len() - TABLES.len() + tables.iter().map(|keys| keys.len()).sum::<usize>();
     assert_eq!(documented.len(), known, "the documentation has keys that do not exist");
 }
 
@@ -170,6 +186,7 @@ fn the_documentation_has_the_defaults_of_the_example() {
     for ((heading, key), cells) in documented_keys() {
         let table = match heading.as_str() {
             "`[[backend]]`: a server" => "backend",
+            "`[databases.NAME]`: what holds for one database" | "`[users]`: who has which secret" => continue,
             "`[plugins.NAME]`: policy" => "plugins.classify",
             "`[plugins]`: whose plugins" => "plugins",
             "`[admin]`: orders to a running proxy" => "admin",

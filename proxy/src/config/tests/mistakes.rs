@@ -41,6 +41,10 @@ at_top! {
     pgpool_later: "use_watchdog = true" => "1:1: Pgpool-II's use_watchdog is not supported yet: remove the line";
     pgpool_later_numbered: "wd_port0 = 9000" => "1:1: Pgpool-II's wd_port0 is not supported yet: remove the line";
 
+    pool_size_at_top: "pool_size = 1" => r#"1:1: unknown key "pool_size": it belongs into a [databases.NAME] table"#;
+    limit_reported_once: "max_user_connections = -1\nusers.a = 'x'\nusers.b = { pool_size = 1 }" => "1:24: max_user_connections must be from 0 to 1000000, not -1";
+    auth_query_without_user: "auth_query = 'SELECT $1, NULL'" => "1:14: auth_query needs auth_user, the role that asks: write auth_user = \"…\"";
+    auth_query_without_parameter: "auth_user = 'a'\nauth_query = 'SELECT 1'" => "2:14: auth_query must have $1 in it, in the place of the user: SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE rolname = $1 AND rolcanlogin";
     integer_type: "port = \"9999\"" => "1:8: port must be an integer, not a string: write port = 9999";
     integer_range: "port = 70000" => "1:8: port must be from 1 to 65535, not 70000";
     integer_negative: "max_client_conn = -1" => "1:19: max_client_conn must be from 1 to 1000000, not -1";
@@ -104,6 +108,17 @@ at_end! {
     several_hosts: "[[backend]]\nhostname = 'db1,db2'" => r#"5:12: hostname = "db1,db2" is not one host: write a [[backend]] for each"#;
     tls_on_a_socket: "[[backend]]\nhostname = '/tmp'\nsslmode = 'require'" => "6:11: sslmode cannot be kept on a Unix socket, which never uses TLS: remove the line";
 
+    database_key: "[databases.shop]\npool_sise = 1" => r#"5:1: unknown key "pool_sise" in [databases.NAME]: did you mean "pool_size"?"#;
+    database_as_in_pgbouncer: "[databases]\nshop = 'pool_size=5'" => "5:8: shop must be a table, not a string: write [databases.shop]";
+    database_without_name: "[databases]\npool_size = 5" => "5:1: pool_size belongs into a [databases.NAME] table";
+    database_pool_size: "[databases.shop]\npool_size = 0" => "5:13: pool_size must be from 1 to 1000000, not 0";
+    database_min_pool_size: "[databases.shop]\npool_size = 2\nmin_pool_size = 3" => "6:17: min_pool_size must not be more than pool_size, which is 2: write 2 or less";
+    database_pool_mode: "[databases.shop]\npool_mode = 'x'" => r#"5:13: pool_mode = "x" is unknown: write "session", "transaction" or "statement""#;
+    top_key_in_database: "[databases.shop]\ndefault_pool_size = 2" => r#"5:1: unknown key "default_pool_size" in [databases.NAME]: it belongs at the top of the file, before the first [table]"#;
+    user_key: "[users.app]\npasword = 'x'" => r#"5:1: unknown key "pasword" in [users.NAME]: did you mean "password"?"#;
+    user_password_type: "[users]\napp = { password = 1 }" => r#"5:20: password must be a string, not an integer: write password = "…""#;
+    user_password_empty: "[users]\napp = { password = '' }" => "5:20: the secret of user app is empty: remove it";
+    user_database_key: "[users.app]\nmax_db_connections = 1" => r#"5:1: unknown key "max_db_connections" in [users.NAME]: it belongs at the top of the file, before the first [table]"#;
     top_key_in_users: "[users]\nsr_check_user = 'w'" => "5:1: sr_check_user is not a user: it belongs at the top of the file, before the first [table]";
     plugin_type: "[plugins]\nclassify = 1" => "5:12: classify must be a table, not an integer: write [plugins.classify]";
     near_plugin: "[plugins.clasify]" => r#"4:1: [plugins.clasify] has no path: did you mean "classify"? Else write path = "clasify.wasm""#;

@@ -26,6 +26,11 @@ fn defaults() {
     assert_eq!(config.backend_clustering_mode, ClusteringMode::StreamingReplication);
     assert_eq!(config.pool_mode, PoolMode::Session);
     assert_eq!(config.default_pool_size, 90);
+    assert_eq!(config.max_db_connections, None);
+    assert_eq!(config.max_user_connections, None);
+    assert_eq!(config.max_db_client_connections, None);
+    assert_eq!(config.max_user_client_connections, None);
+    assert!(config.databases.is_empty());
     assert_eq!(config.query_wait_timeout, Some(secs(120)));
     assert_eq!(config.reset_query_list, ["ABORT", "DISCARD ALL"]);
     assert!(config.connection_cache);
@@ -54,6 +59,10 @@ fn defaults() {
     assert_eq!(config.hba[1].text, "host all all all scram-sha-256");
     assert_eq!(config.hba[1].line, 0);
     assert_eq!(config.auth_file, None);
+    assert_eq!(config.auth_user, None);
+    assert!(config.auth_query.contains("FROM pg_authid WHERE rolname = $1"));
+    assert_eq!(config.auth_dbname, None);
+    assert_eq!(config.auth_query_expire, secs(1));
     assert!(config.users.is_empty());
     assert_eq!(config.log_min_messages, LogLevel::Info);
     assert_eq!(config.log_format, LogFormat::Auto);
@@ -199,7 +208,7 @@ fn certificates_may_be_missing_while_ssl_is_off() {
 fn debug_output_keeps_secrets() {
     let config = top("sr_check_password = \"hush1\"\nusers = { app = \"hush2\" }");
     assert_eq!(config.sr_check_password.as_ref().map(Secret::expose), Some("hush1"));
-    assert_eq!(config.users["app"].expose(), "hush2");
+    assert_eq!(config.users["app"].password.as_ref().unwrap().expose(), "hush2");
     let debug = format!("{config:?}");
     assert!(debug.contains("app") && !debug.contains("hush"), "{debug}");
 }
