@@ -124,7 +124,8 @@ fn select(cursor: Cursor, context: Context) -> Verdict {
         verdict.servers = Servers::Primary;
         verdict.effects |= Effects::SESSION_STATE;
     }
-    if let (Some(name), [_]) = (session::set_config(cursor), query.functions.as_slice()) {
+    let sets = matches!(query.functions.as_slice(), [only] if only.name == "set_config");
+    if let Some(name) = sets.then(|| session::set_config(cursor)).flatten() {
         verdict.kind = Kind::Set;
         verdict.name = Some(name);
         verdict.depends = Depends::Text;

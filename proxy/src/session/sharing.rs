@@ -191,11 +191,12 @@ impl Session {
         if !self.sharing.is_on() || !over || self.is_busy() || self.passing > 0 {
             return;
         }
+        self.expect_no_answer();
         let pinned = self.is_pinned();
         if pinned && !self.sharing.asked && !self.worker.proxy.config().pinning {
             return self.close_pinned().await;
         }
-        self.count_pinned(pinned);
+        self.count_pinned(pinned && !self.sharing.asked);
         let kept = if pinned { self.primary() } else { None };
         if let Some(link) = kept.and_then(|id| self.links.get(id)) {
             link.conn.meter.server.set_pinned(true);
@@ -209,6 +210,16 @@ impl Session {
         if !pinned {
             self.sticky = false;
             self.settings.unsure &= self.links.which(|_| true) != 0;
+        }
+    }
+
+    /// The question about pins failed, or went with its connection: so does
+    /// whatever it was about.
+    fn expect_no_answer(&mut self) {
+        let link = self.primary().and_then(|id| self.links.get(id));
+        if self.sharing.asked && link.is_none_or(|link| link.replies.is_quiet()) {
+            self.sharing.asked = false;
+            self.sharing.pinned = false;
         }
     }
 

@@ -58,6 +58,7 @@ fn statements() -> Vec<Conversation> {
             .cycle(&[parse("", "INSERT INTO nowhere VALUES ($1)")])
             .cycle(&[parse("", "SELECT 1; SELECT 2")]),
         talk("a failed Parse without a name takes the one before with it")
+            .needs_session()
             .cycle(&[parse("", "SELECT 'before'")])
             .cycle(&[parse("", "SELEC 1")])
             .cycle(&[bind("", "", &[]), execute("", 0)]),
@@ -91,6 +92,7 @@ fn statements() -> Vec<Conversation> {
             .cycle(&[plain("DEALLOCATE ALL")])
             .cycle(&[describe(b'S', "p3")]),
         talk("SQL's EXECUTE and the protocol's are for the same statements")
+            .needs_session()
             .cycle(&[parse("either", "SELECT $1::int + 1")])
             .query("EXECUTE either(41)")
             .query("PREPARE other (int) AS SELECT $1 * 2")
@@ -98,6 +100,7 @@ fn statements() -> Vec<Conversation> {
             .query("DEALLOCATE either")
             .cycle(&[close(b'S', "other"), describe(b'S', "other")]),
         talk("a table changes under a prepared statement")
+            .needs_session()
             .query("CREATE TABLE changes (a int); INSERT INTO changes VALUES (1)")
             .cycle(&[parse("all", "SELECT * FROM changes"), bind("", "all", &[]), execute("", 0)])
             .query("ALTER TABLE changes ADD b text")

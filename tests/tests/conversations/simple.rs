@@ -121,6 +121,7 @@ fn sessions() -> Vec<Conversation> {
             .query("SELECT U&'\\20ac'")
             .query("RESET client_encoding"),
         talk("startup parameters")
+            .needs_session()
             .with("application_name", "from the start")
             .with("options", "-c work_mem=7MB -c TimeZone=Asia/Tokyo")
             .with("DateStyle", "SQL, DMY")

@@ -42,6 +42,7 @@ pub fn list() -> Vec<Conversation> {
             .cycle(&run(bind_as("", "", &[0], &[Some(b"7"), Some(b"text")], &[0, 1])))
             .cycle(&run(bind_as("", "", &[2], &[Some(b"7"), Some(b"text")], &[0]))),
         talk("parameters that are too few, too many, or do not fit")
+            .needs_session()
             .cycle(&[parse_typed("fit", "SELECT $1", &[INT4])])
             .cycle(&[bind("", "fit", &[]), execute("", 0)])
             .cycle(&[bind("", "fit", &["1", "2"]), execute("", 0)])
