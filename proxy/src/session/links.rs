@@ -223,6 +223,7 @@ impl Session {
         if self.links.get(id).is_some() {
             return Ok(());
         }
+        self.let_go_of_standbys().await?;
         let proxy = self.worker.proxy.clone();
         let (Some(pool), Some(backend)) = (proxy.pools.get(id), proxy.cluster.backends.get(id)) else {
             return Err(LinkError::Statement(no_primary()));

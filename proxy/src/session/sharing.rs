@@ -8,8 +8,8 @@
 //! something is asked of the server, by a query behind the client's back, after
 //! statements that may have made or ended it.
 
-use super::Session;
-use super::link::Link;
+use super::link::{Link, bit};
+use super::{End, Session};
 use crate::config::PoolMode;
 use crate::plugin::contract::{Effects, Kind, Servers as Wanted, Verdict};
 use crate::pool::{Parameters, ServerConn};
@@ -211,6 +211,25 @@ impl Session {
             self.sticky = false;
             self.settings.unsure &= self.links.which(|_| true) != 0;
         }
+    }
+
+    /// A connection to a server is about to be waited for. Who waits may hold one
+    /// to the primary, but none to a standby, whose answer to the last COMMIT may
+    /// still be on its way: others hold the primary and wait for that.
+    pub(super) async fn let_go_of_standbys(&mut self) -> Result<(), End> {
+        let idle = self.transaction.status == TransactionStatus::Idle;
+        let held = self.links.which(|_| true) & !self.primary().map_or(0, bit);
+        if !self.sharing.is_on() || !idle || held == 0 {
+            return Ok(());
+        }
+        self.drain(held).await?;
+        let quiet = |link: &Link| link.replies.is_quiet();
+        for id in (0..self.links.len()).filter(|id| held & bit(*id) != 0) {
+            if self.links.get(id).is_some_and(quiet) {
+                self.give_one_back(id).await;
+            }
+        }
+        Ok(())
     }
 
     /// The question about pins failed, or went with its connection: so does
