@@ -86,7 +86,7 @@ fn loading_is_quicker_than_compiling() {
     };
     let warm = tempfile::tempdir().unwrap();
     check(warm.path());
-    let cold = fastest((0..3).map(|_| check(tempfile::tempdir().unwrap().path())).collect());
-    let warm = fastest((0..3).map(|_| check(warm.path())).collect());
+    let cold = fastest((0..7).map(|_| check(tempfile::tempdir().unwrap().path())).collect());
+    let warm = fastest((0..7).map(|_| check(warm.path())).collect());
     assert!(warm < cold, "{warm:?} with compiled code, {cold:?} without");
 }
