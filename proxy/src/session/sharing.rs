@@ -187,7 +187,8 @@ impl Session {
     /// Between transactions: gives back every connection that holds nothing of
     /// this session.
     pub(super) async fn give_back(&mut self) {
-        let over = self.transaction.status == TransactionStatus::Idle && !self.cycle.is_open();
+        let between_cycles = !self.cycle.is_open() && !self.cycle.awaits_sync();
+        let over = self.transaction.status == TransactionStatus::Idle && between_cycles;
         if !self.sharing.is_on() || !over || self.is_busy() || self.passing > 0 {
             return;
         }

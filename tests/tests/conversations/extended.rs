@@ -148,12 +148,14 @@ fn flushed() -> Vec<Conversation> {
 fn mixed() -> Vec<Conversation> {
     vec![
         talk("a Query within an open cycle")
+            .needs_session()
             .say(&[plain("SELECT 'extended'"), query("SELECT 'simple'")])
             .ready(1)
             .cycle(&[])
             // Since PostgreSQL 18 the Query does not end the cycle's transaction.
             .needs_one_server(),
         talk("a Query within an open cycle of a write")
+            .needs_session()
             .say(&[plain("INSERT INTO c VALUES (12, 'open')"), query("SELECT count(*) FROM c WHERE n = 12")])
             .ready(1)
             .say(&[plain("SELECT 'more'"), sync()])
@@ -167,10 +169,12 @@ fn mixed() -> Vec<Conversation> {
             .ready(1)
             .cycle(&[bind("", "kept", &[]), execute("", 0)]),
         talk("a Query that fails within an open cycle")
+            .needs_session()
             .say(&[plain("INSERT INTO c VALUES (13, 'open')"), query("SELECT 1 / 0"), sync()])
             .ready(2)
             .query("SELECT count(*) FROM c WHERE n = 13"),
         talk("BEGIN as a Query within an open cycle")
+            .needs_session()
             .say(&[plain("INSERT INTO c VALUES (14, 'open')"), query("BEGIN")])
             .ready(1)
             .query("ROLLBACK")

@@ -20,6 +20,7 @@ mod values;
 mod versions;
 
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
 use waypool_sandbox::Cluster;
 use waypool_tests::conversation::{Conversation, difference};
@@ -43,10 +44,14 @@ fn play_list() -> Vec<Conversation> {
 /// What all conversations find in their database.
 const SETUP: &str = include_str!("setup.sql");
 
+/// Some conversations name things that all databases of a cluster share.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Plays these to two databases that are the same, directly and through the
 /// proxy, and tells all that differ.
 #[track_caller]
 fn compare(name: &str, builder: Builder, list: &[Conversation]) {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let cluster = primary_and_standby();
     let (direct, through) = (format!("{name}_direct"), format!("{name}_through"));
     databases(cluster, &[&direct, &through]);

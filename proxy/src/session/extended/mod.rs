@@ -42,6 +42,11 @@ impl Cycle {
         *self = Cycle::default();
     }
 
+    /// A Query was part of the cycle: the server may wait for its Sync.
+    pub fn awaits_sync(&self) -> bool {
+        self.joined
+    }
+
     pub fn is_open(&self) -> bool {
         self.open
     }
