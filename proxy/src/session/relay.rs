@@ -487,11 +487,9 @@ fn correct(reading: &[(usize, Rc<Classified>)], cycle: usize) {
 /// only a primary can answer (55000), or it reads an unlogged table, for which
 /// there is no SQLSTATE of its own.
 fn needs_primary(scan: &Scan, bytes: &[u8]) -> bool {
-    let Some((Event::Error { relay: true }, len)) = &scan.event else {
+    let Some(fields) = client_error(scan, bytes) else {
         return false;
     };
-    let end = scan.relay + scan.skip;
-    let fields = ErrorFields::parse(&bytes[end - len + HEADER_LEN..end]);
     match fields.sqlstate {
         "25006" | "55000" => true,
         "0A000" => fields.routine == "get_relation_info",
@@ -501,11 +499,9 @@ fn needs_primary(scan: &Scan, bytes: &[u8]) -> bool {
 
 /// A shared statement is not what it was when it was prepared, or not there.
 fn is_outdated(scan: &Scan, bytes: &[u8]) -> bool {
-    let Some((Event::Error { relay: true }, len)) = &scan.event else {
+    let Some(fields) = client_error(scan, bytes) else {
         return false;
     };
-    let end = scan.relay + scan.skip;
-    let fields = ErrorFields::parse(&bytes[end - len + HEADER_LEN..end]);
     match fields.sqlstate {
         "0A000" => fields.routine == "RevalidateCachedQuery",
         "26000" => fields.message.as_bytes().windows(PREFIX.len()).any(|part| part == PREFIX),
@@ -517,12 +513,19 @@ fn is_outdated(scan: &Scan, bytes: &[u8]) -> bool {
 /// done or not done: it broke the protocol (08P01), it left a transaction idle
 /// (25P03) or open (25P04) for too long.
 fn is_the_clients(scan: &Scan, bytes: &[u8]) -> bool {
-    let Some((Event::Error { relay: true }, len)) = &scan.event else {
+    let Some(fields) = client_error(scan, bytes) else {
         return false;
     };
-    let end = scan.relay + scan.skip;
-    let fields = ErrorFields::parse(&bytes[end - len + HEADER_LEN..end]);
     fields.ends_connection() && matches!(fields.sqlstate, "08P01" | "25P03" | "25P04")
+}
+
+/// The error that the client is about to be told, if it is one.
+fn client_error<'a>(scan: &Scan, bytes: &'a [u8]) -> Option<ErrorFields<'a>> {
+    let Some((Event::Error { relay: true }, len)) = &scan.event else {
+        return None;
+    };
+    let end = scan.relay + scan.skip;
+    Some(ErrorFields::parse(&bytes[end - len + HEADER_LEN..end]))
 }
 
 /// The words of an error after which the server closes the connection.
