@@ -44,8 +44,8 @@ test: ## all that CI checks: format, lints, unit, plugin and end-to-end tests
 	@tools/timed.sh lint $(CLIPPY)
 	@tools/timed.sh compile $(TEST) --no-run
 	@tools/timed.sh unit $(TEST) --lib --bins
-	@tools/timed.sh end-to-end $(TEST) --test '*'
-	@tools/timed.sh postgresql-18 env $(NEWER) $(TEST) $(addprefix --test ,$(NEWER_TESTS))
+	@tools/timed.sh end-to-end $(TEST) --no-fail-fast --test '*'
+	@tools/timed.sh postgresql-18 env $(NEWER) $(TEST) --no-fail-fast $(addprefix --test ,$(NEWER_TESTS))
 	@tools/timed.sh regression tests/regression/regression.py $(REGRESSION)
 	@tools/timed.sh doc $(TEST) --doc
 

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
+use waypool_tests::Proxy;
 use waypool_tests::load::quiet_servers;
 use waypool_tests::plugins::{WITNESS, Witness, told};
-use waypool_tests::{Proxy, run, waypool};
 
 /// The compiled plugins in the cache, and when they were written.
 fn compiled(cache: &Path) -> BTreeMap<String, SystemTime> {
@@ -61,32 +60,4 @@ fn a_cache_that_is_spoilt_is_made_anew() {
         proxy.stop();
         assert_eq!(fs::read(&file).unwrap().len(), whole.len());
     }
-}
-
-/// Figures are for `make bench`; here only that loading is quicker than compiling.
-#[test]
-fn loading_is_quicker_than_compiling() {
-    let witness = Witness::default();
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("waypool.toml");
-    let text = format!(
-        "sr_check_user = \"nobody\"\n[[backend]]\nhostname = \"127.0.0.1\"\nport = 1\n[plugins.{WITNESS}]\npath = {:?}\n",
-        witness.sound(1)
-    );
-    fs::write(&config, text).unwrap();
-    let check = |cache: &Path| {
-        let began = Instant::now();
-        let mut command = Command::new(waypool());
-        run(command.arg("check").arg("-c").arg(&config).env("XDG_CACHE_HOME", cache), "").ok();
-        began.elapsed()
-    };
-    let fastest = |mut times: Vec<Duration>| {
-        times.sort();
-        times[0]
-    };
-    let warm = tempfile::tempdir().unwrap();
-    check(warm.path());
-    let cold = fastest((0..7).map(|_| check(tempfile::tempdir().unwrap().path())).collect());
-    let warm = fastest((0..7).map(|_| check(warm.path())).collect());
-    assert!(warm < cold, "{warm:?} with compiled code, {cold:?} without");
 }
