@@ -26,7 +26,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("row_security", "off"),
     ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
-    ("lock_timeout", "10s"),
+    ("lock_timeout", "5s"),
     ("default_transaction_isolation", "repeatable read"),
 ];
 
