@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 use waypool::commit::resolve::{Resolved, Server as Resolvable, resolve};
 use waypool::commit::two_phase::{Ended, Participants, commit};
@@ -45,6 +46,10 @@ fn state(cluster: &Cluster, database: &str) -> [String; 2] {
 
 fn failure(error: &tokio_postgres::Error) -> QueryError {
     match error.as_db_error() {
+        // It goes, and so does its connection.
+        Some(last) if last.code() == &SqlState::ADMIN_SHUTDOWN => {
+            QueryError::Io(std::io::Error::other(last.message().to_owned()))
+        }
         Some(error) => QueryError::Server {
             sqlstate: error.code().code().to_owned(),
             message: error.message().to_owned(),

@@ -9,7 +9,7 @@ const DATABASES: &str = "SELECT datname FROM pg_database WHERE datallowconn AND 
 /// Tables with rows of their own. Foreign tables and views have none;
 /// temporary ones are nobody else's.
 const TABLES: &str = "
-SELECT format('%I.%I', n.nspname, c.relname), c.relpersistence::text,
+SELECT format('%I.%I', n.nspname, c.relname), c.relkind::text, c.relpersistence::text,
        c.relispopulated::text, COALESCE(m.amname = 'heap', false)::text,
        (SELECT json_agg(json_build_array(format('%I', a.attname), format_type(a.atttypid, a.atttypmod))
                         ORDER BY a.attnum)
@@ -50,6 +50,8 @@ pub struct Table {
     pub key: Vec<Column>,
     /// Its rows lie in blocks that can be read one after another.
     pub heap: bool,
+    /// A materialized view cannot be locked.
+    pub lockable: bool,
     /// Why its rows cannot be compared.
     pub hindrance: Option<String>,
 }
@@ -57,6 +59,7 @@ pub struct Table {
 /// A row of [`TABLES`].
 #[derive(Debug, Clone)]
 struct Found {
+    kind: String,
     persistence: String,
     populated: bool,
     heap: bool,
@@ -119,11 +122,13 @@ pub async fn tables(sessions: &mut Sessions, large_objects: bool) -> Result<Vec<
 fn read(row: Vec<Option<String>>) -> Option<(String, Found)> {
     let mut values = row.into_iter();
     let mut next = || values.next().flatten();
-    let (name, persistence, populated, heap) = (next()?, next()?, next()?, next()?);
+    let (name, kind, persistence) = (next()?, next()?, next()?);
+    let (populated, heap) = (next()?, next()?);
     let columns: Vec<(String, String)> = serde_json::from_str(&next().unwrap_or("[]".to_owned())).ok()?;
     let key: Vec<String> = serde_json::from_str(&next().unwrap_or("[]".to_owned())).ok()?;
     let columns = columns.into_iter().map(|(name, kind)| Column { name, kind }).collect();
-    let found = Found { persistence, populated: populated == "true", heap: heap == "true", columns, key };
+    let found =
+        Found { kind, persistence, populated: populated == "true", heap: heap == "true", columns, key };
     Some((name, found))
 }
 
@@ -158,6 +163,7 @@ fn merge(name: String, on: &[Option<Found>], in_recovery: bool) -> Option<Table>
         key: first.key.iter().filter_map(kind_of).collect(),
         columns: first.columns.clone(),
         heap: on.iter().flatten().all(|found| found.heap),
+        lockable: first.kind == "r",
         hindrance,
     })
 }
@@ -169,6 +175,7 @@ fn of_large_objects() -> [Table; 2] {
         columns: key.iter().cloned().chain(rest).collect(),
         key,
         heap: true,
+        lockable: true,
         hindrance: None,
     };
     [

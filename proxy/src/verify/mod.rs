@@ -185,10 +185,15 @@ async fn database<G: Gate>(
     sessions.point(gate).await?;
     let tables = catalog::tables(&mut sessions, scope.large_objects).await?;
     if scope.schema && options.tables.is_empty() {
-        report.differences = schema::definitions(&mut sessions).await?;
+        let compared = schema::definitions(&mut sessions).await;
+        report.take("definitions", compared)?;
     }
     if scope.sequences && options.tables.is_empty() {
-        report.differences.extend(sequences::compare(&mut sessions).await?);
+        // At another point, as the transaction may have failed.
+        sessions.point(gate).await?;
+        let compared = sequences::compare(&mut sessions).await;
+        report.take("sequences", compared)?;
+        sessions.point(gate).await?;
     }
     let wanted = |table: &&Table| options.tables.is_empty() || options.tables.contains(&table.name);
     let mut since = Instant::now();

@@ -1,5 +1,6 @@
 //! What is said of a comparison.
 
+use super::Failure;
 use std::fmt;
 
 /// All of it.
@@ -102,6 +103,22 @@ impl Report {
 impl DatabaseReport {
     pub fn new(name: &str) -> Self {
         DatabaseReport { name: name.to_owned(), tables: Vec::new(), differences: Vec::new() }
+    }
+
+    /// What was compared of this, or why it was not.
+    pub(super) fn take(
+        &mut self,
+        what: &str,
+        compared: Result<Vec<Difference>, Failure>,
+    ) -> Result<(), Failure> {
+        match compared {
+            Ok(differences) => self.differences.extend(differences),
+            Err(failure) if failure.is_refusal() => {
+                self.tables.push(TableReport::failed(what, &failure.to_string()));
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
     }
 
     pub fn outcome(&self) -> Outcome {

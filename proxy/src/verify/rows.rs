@@ -32,9 +32,9 @@ pub struct Differing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// The values of the key as a JSON array; or the row itself.
-    shown: String,
+    pub shown: String,
     /// Number and hash, on each server.
-    on: Vec<Sum>,
+    pub on: Vec<Sum>,
 }
 
 /// What tells a row apart.

@@ -37,7 +37,9 @@ pub async fn scan(
     rate: Option<u64>,
     question: &Question<'_>,
 ) -> Result<Vec<Rows>, Failure> {
-    sessions.ask(&format!("LOCK TABLE ONLY {} IN ACCESS SHARE MODE", table.name)).await?;
+    if table.lockable {
+        sessions.ask(&format!("LOCK TABLE ONLY {} IN ACCESS SHARE MODE", table.name)).await?;
+    }
     let rate = rate.filter(|_| table.heap && sessions.have_version(TID_RANGE_SCAN));
     let Some(rate) = rate else {
         return sessions.ask(&question.about(table, "")).await;

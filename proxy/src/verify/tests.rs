@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
+use super::checksum::Sum;
 use super::report::RowDifference;
-use super::rows::{Differing, differ, literal};
+use super::rows::{Differing, Row, differ, literal};
 use super::*;
 
 fn report(tables: Vec<TableReport>, differences: Vec<Difference>) -> Report {
@@ -45,5 +46,18 @@ fn servers_differ_if_one_does() {
     assert!(differ(&[1, 1, 2]));
     assert!(!differ::<u8>(&[]));
     assert_eq!(literal("it's"), "'it''s'");
-    assert_eq!(Differing::default().in_both(&Differing::default()), Differing::default());
+}
+
+/// Without a gate, what changes between two looks is data under way.
+#[test]
+fn only_what_differs_twice_in_the_same_way_counts() {
+    let look = |moving: i128| {
+        let row =
+            |hash| Row { shown: String::new(), on: vec![Sum { rows: 1, hash: 1 }, Sum { rows: 1, hash }] };
+        let rows = [("still".to_owned(), row(2)), ("moving".to_owned(), row(moving))];
+        Differing { rows: rows.into_iter().collect(), more: false }
+    };
+    let both = look(4).in_both(&look(3));
+    assert_eq!(both.rows.keys().collect::<Vec<_>>(), ["still"]);
+    assert!(look(3).in_both(&Differing::default()).rows.is_empty());
 }
