@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod commit;
 pub mod config;
 pub mod doors;
+pub mod fanout;
 pub mod handover;
 pub mod life;
 pub mod listen;

@@ -13,12 +13,14 @@
 //! - [`replication`]: connections that are passed through as they are
 //! - `observe`: what observers are told
 //! - `sharing`: pool modes transaction and statement
+//! - `fanout`: native replication, every write on every server
 //! - [`cancel`]: cancel requests
 //! - [`clock`]: limits in time
 
 pub mod cancel;
 pub mod clock;
 pub mod extended;
+mod fanout;
 pub mod greeting;
 pub mod link;
 pub mod links;
@@ -159,6 +161,8 @@ pub struct Session {
     held: Vec<u8>,
     /// Reused for each batch of the extended protocol.
     batch: extended::Batch,
+    /// Its part in native replication, if that is what the proxy does.
+    fanout: Option<Box<fanout::Fanout>>,
 }
 
 impl Session {
