@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_postgres::{Client, Error};
@@ -92,6 +92,7 @@ fn servers_that_cannot_prepare_are_refused_at_the_start() {
 /// Numbers that clients were told are committed.
 #[derive(Debug, Default)]
 struct Told {
+    stop: AtomicBool,
     next: AtomicI64,
     numbers: Mutex<Vec<i64>>,
 }
@@ -102,21 +103,27 @@ impl Told {
     }
 }
 
-/// Inserts numbers until the proxy is gone, and counts them.
+/// Inserts numbers until it is told to stop, or the proxy is gone, and counts
+/// them. A session that is lost with its server is followed by another.
 async fn work(proxy: &Proxy, client: i64, told: &Told) {
-    let Ok((session, _messages)) = connect(proxy, "").await else {
-        return;
-    };
-    loop {
-        let number = told.next.fetch_add(1, Ordering::Relaxed);
-        match transaction(&session, client, number).await {
-            Ok(()) => told.numbers.lock().unwrap().push(number),
-            Err(error) if error.is_closed() => return,
-            // Its last words.
-            Err(error) if error.code().is_some_and(|code| code.code().starts_with("57P")) => return,
-            Err(error) => panic!("client {client}: {error:?}"),
+    while !told.stop.load(Ordering::Relaxed) {
+        let Ok((session, _messages)) = connect(proxy, "").await else {
+            return;
+        };
+        while !told.stop.load(Ordering::Relaxed) {
+            let number = told.next.fetch_add(1, Ordering::Relaxed);
+            match transaction(&session, client, number).await {
+                Ok(()) => told.numbers.lock().unwrap().push(number),
+                Err(error) if error.is_closed() || is_of_a_crash(&error) => break,
+                Err(error) => panic!("client {client}: {error:?}"),
+            }
         }
     }
+}
+
+/// Connections, or a server, are lost.
+fn is_of_a_crash(error: &Error) -> bool {
+    error.code().is_some_and(|code| ["08", "57P"].iter().any(|class| code.code().starts_with(class)))
 }
 
 /// In one of three forms, which commit in different places.
@@ -150,30 +157,10 @@ fn random(below: u32) -> u32 {
 fn crashes(runs: u32) {
     let cluster = Cluster::builder().independent(2).start().unwrap();
     let proxy = replicating(&cluster).start();
-    psql(
-        &proxy,
-        &format!(
-            "CREATE TABLE t (n bigint PRIMARY KEY, client int NOT NULL);
-             CREATE TABLE counters (client int PRIMARY KEY, n bigint NOT NULL);
-             INSERT INTO counters SELECT client, 0 FROM generate_series(0, {}) client",
-            CLIENTS - 1
-        ),
-    );
+    create(&proxy);
     let told = Told::default();
     for run in 0..runs {
-        let before = told.len();
-        std::thread::scope(|scope| {
-            for client in 0..CLIENTS {
-                let (proxy, told) = (&proxy, &told);
-                scope.spawn(move || run_async(work(proxy, client, told)));
-            }
-            let wanted = before + 1 + random(40) as usize;
-            wait_until("clients have worked", || told.len() >= wanted);
-            // Any moment will do.
-            std::thread::sleep(Duration::from_micros(random(5000).into()));
-            proxy.kill_and_start_again();
-        });
-        check(&cluster, &told, run);
+        proxy_crash(&cluster, &proxy, &told, run);
     }
     let resolved = |what: &str| proxy.log().matches(&format!("{what} PREPARED: it was left behind")).count();
     println!(
@@ -185,17 +172,88 @@ fn crashes(runs: u32) {
     proxy.stop();
 }
 
+fn create(proxy: &Proxy) {
+    psql(
+        proxy,
+        &format!(
+            "CREATE TABLE t (n bigint PRIMARY KEY, client int NOT NULL);
+             CREATE TABLE counters (client int PRIMARY KEY, n bigint NOT NULL);
+             INSERT INTO counters SELECT client, 0 FROM generate_series(0, {}) client",
+            CLIENTS - 1
+        ),
+    );
+}
+
+fn proxy_crash(cluster: &Cluster, proxy: &Proxy, told: &Told, run: u32) {
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            scope.spawn(move || run_async(work(proxy, client, told)));
+        }
+        wait_for_work(told);
+        proxy.kill_and_start_again();
+        told.stop.store(true, Ordering::Relaxed);
+    });
+    told.stop.store(false, Ordering::Relaxed);
+    check_rows(cluster, told, run);
+    let [first, second] = [0, 1].map(|id| rows(cluster.server(id)));
+    assert_eq!(first, second, "run {run}: the servers differ");
+}
+
+/// Any moment will do.
+fn wait_for_work(told: &Told) {
+    let wanted = told.len() + 1 + random(40) as usize;
+    wait_until("clients have worked", || told.len() >= wanted);
+    std::thread::sleep(Duration::from_micros(random(5000).into()));
+}
+
+/// A server dies, and the clients go on with the other one; when it is back,
+/// nothing is prepared on it any more, and nothing of what it has is half done.
+fn server_crash(run: u32) {
+    let cluster = Cluster::builder().independent(2).start().unwrap();
+    let proxy = replicating(&cluster).start();
+    create(&proxy);
+    let told = Told::default();
+    let (dead, other) = (cluster.server(run as usize % 2), cluster.server(1 - run as usize % 2));
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (proxy, told) = (&proxy, &told);
+            scope.spawn(move || run_async(work(proxy, client, told)));
+        }
+        wait_for_work(&told);
+        dead.kill9().unwrap();
+        let wanted = told.len() + 20;
+        wait_until("clients go on without it", || told.len() >= wanted);
+        dead.start().unwrap();
+        wait_until("nothing is left prepared on it", || prepared(dead) == "0");
+        told.stop.store(true, Ordering::Relaxed);
+    });
+    wait_until("nothing is left prepared", || prepared(other) == "0");
+    check_counters(&cluster, run);
+    let (of_dead, of_other) = (rows(dead), rows(other));
+    assert_eq!(lost(&told, &of_other), [0; 0], "run {run}: told and lost");
+    let more: Vec<_> = of_dead.difference(&of_other).collect();
+    assert!(more.is_empty(), "run {run}: only on the server that died: {more:?}");
+    proxy.stop();
+}
+
+fn rows(server: &Server) -> HashSet<i64> {
+    server.psql("SELECT n FROM t").unwrap().lines().map(|row| row.parse().unwrap()).collect()
+}
+
+fn lost(told: &Told, there: &HashSet<i64>) -> Vec<i64> {
+    told.numbers.lock().unwrap().iter().copied().filter(|number| !there.contains(number)).collect()
+}
+
 #[track_caller]
-fn check(cluster: &Cluster, told: &Told, run: u32) {
+fn check_rows(cluster: &Cluster, told: &Told, run: u32) {
     wait_until("nothing is left prepared", || cluster.servers().iter().all(|server| prepared(server) == "0"));
-    let rows = |server: &Server| server.psql("SELECT n, client FROM t ORDER BY n").unwrap();
-    let first = rows(cluster.server(0));
-    assert_eq!(first, rows(cluster.server(1)), "run {run}: the servers differ");
-    let there: HashSet<i64> =
-        first.lines().map(|row| row.split('|').next().unwrap().parse().unwrap()).collect();
-    let lost: Vec<i64> =
-        told.numbers.lock().unwrap().iter().copied().filter(|number| !there.contains(number)).collect();
-    assert!(lost.is_empty(), "run {run}: told and lost: {lost:?}");
+    assert_eq!(lost(told, &rows(cluster.server(0))), [0; 0], "run {run}: told and lost");
+    check_counters(cluster, run);
+}
+
+/// Each transaction has counted what it has inserted.
+#[track_caller]
+fn check_counters(cluster: &Cluster, run: u32) {
     for server in cluster.servers() {
         let wrong =
             "SELECT count(*) FROM counters c WHERE n <> (SELECT count(*) FROM t WHERE t.client = c.client)";
@@ -209,7 +267,18 @@ fn nothing_is_lost_or_half_done_when_the_proxy_is_killed() {
 }
 
 #[test]
+fn nothing_is_lost_or_half_done_when_a_server_is_killed() {
+    (0..2).for_each(server_crash);
+}
+
+#[test]
 #[ignore = "50 crashes"]
 fn soak_nothing_is_lost_or_half_done_when_the_proxy_is_killed_50_times() {
     crashes(50);
+}
+
+#[test]
+#[ignore = "50 crashes"]
+fn soak_nothing_is_lost_or_half_done_when_a_server_is_killed_50_times() {
+    (0..50).for_each(server_crash);
 }

@@ -302,7 +302,9 @@ fn servers_are_compared_between_commits_while_clients_write() {
                 let mut number = 0;
                 while !stopped() {
                     number += 1;
-                    session.run(&format!("UPDATE t SET v = '{client} {number}' WHERE id % 3 = {client}"));
+                    session.run(&format!(
+                        "UPDATE t SET v = '{client} {number}' WHERE id <= 50 AND id % 3 = {client}"
+                    ));
                 }
             });
         }
