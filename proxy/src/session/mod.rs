@@ -14,8 +14,10 @@
 //! - `observe`: what observers are told
 //! - `sharing`: pool modes transaction and statement
 //! - [`cancel`]: cancel requests
+//! - `buffers`: what a session that waits does not keep
 //! - [`clock`]: limits in time
 
+mod buffers;
 pub mod cancel;
 pub mod clock;
 pub mod extended;
@@ -157,7 +159,7 @@ pub struct Session {
     notices: Vec<u8>,
     /// The beginning of its answer, kept from the client as long as it can be.
     held: Vec<u8>,
-    /// Reused for each batch of the extended protocol.
+    /// Of the extended protocol.
     batch: extended::Batch,
 }
 
@@ -165,12 +167,13 @@ impl Session {
     /// Takes messages until the session ends.
     async fn run(&mut self) -> Result<(), End> {
         loop {
-            self.give_back().await;
+            // Boxed, so that a session that waits is small: most do.
+            Box::pin(self.give_back()).await;
             self.blocked = false;
             if !self.client.inbox.is_empty() {
-                // Boxed, so that a session that waits is small: most do.
                 Box::pin(self.take_messages()).await?;
             }
+            self.lay_down_buffers();
             self.wait().await?;
         }
     }
@@ -342,7 +345,7 @@ impl Session {
         let reads = self.transaction.status != TransactionStatus::Failed && self.primary() != Some(self.lead);
         self.heals = !reads && binds && !self.healed;
         if others == 0 && (reads || self.heals) && self.passing == 0 && count <= RETRY_LIMIT {
-            self.retry.extend_from_slice(&self.client.inbox.bytes()[..count]);
+            buffers::fill(&mut self.retry, &self.client.inbox.bytes()[..count]);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Waiting for bytes from either side, and the servers' answers on their way
 //! to the client.
 
+use super::buffers;
 use super::clock::Doing;
 use super::link::{Link, bit};
 use super::prepared::Undo;
@@ -33,7 +34,8 @@ impl Session {
             return moved;
         };
         // What the client asked for is of no use any more.
-        self.worker.proxy.cancels.cancel(self.cancel.pid, self.cancel.key()).await;
+        // Boxed, as it is rare and this waits everywhere.
+        Box::pin(self.worker.proxy.cancels.cancel(self.cancel.pid, self.cancel.key())).await;
         Err(End::Fatal(exceeded.error()))
     }
 
@@ -200,7 +202,7 @@ impl Session {
             // that would have to be said twice.
             let waits = !link.relayed && id == self.lead && !self.retry.is_empty() && !link.replies.is_open();
             if waits {
-                self.held.extend_from_slice(relayed);
+                buffers::fill(&mut self.held, relayed);
             } else if !relayed.is_empty() {
                 let sent = self.client.send(&self.held).and_then(|()| self.client.send(relayed));
                 self.held.clear();
@@ -211,7 +213,7 @@ impl Session {
             if stands_in {
                 // Behind what is held, if anything is.
                 match waits || !self.held.is_empty() {
-                    true => self.held.extend_from_slice(&PARSE_COMPLETE),
+                    true => buffers::fill(&mut self.held, &PARSE_COMPLETE),
                     false => self.client.send(&PARSE_COMPLETE).map_err(|_| End::Client)?,
                 }
             }

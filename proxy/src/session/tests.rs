@@ -2,6 +2,7 @@
 use super::link::bit;
 use super::prepared::{Portal, Prepared, Statement, Undo};
 use super::settings::Settings;
+use super::{Session, login};
 use crate::protocol::backend::message;
 use crate::routing::Classified;
 
@@ -110,4 +111,16 @@ fn what_a_lost_server_had_is_forgotten() {
 fn no_server_has_no_bit() {
     assert_eq!(bit(usize::MAX), 0);
     assert_eq!(bit(127).trailing_zeros(), 127);
+}
+
+/// What a function's future takes; a task is a little larger.
+fn future_size<A, B, C, D, E, F: Future>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+    size_of::<F>()
+}
+
+/// Idle clients are many: what is awaited for once only has to be boxed.
+#[test]
+fn a_session_that_waits_is_small() {
+    assert!(size_of::<Session>() <= 1280, "{}", size_of::<Session>());
+    assert!(future_size(login::serve) <= 512, "{}", future_size(login::serve));
 }

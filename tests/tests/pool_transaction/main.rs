@@ -7,6 +7,7 @@ mod pins;
 mod prepared;
 mod settings;
 mod sharing;
+mod thrift;
 
 use waypool_tests::{Builder, Proxy, primary_and_standby};
 

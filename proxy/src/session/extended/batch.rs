@@ -1,6 +1,7 @@
 //! What the client has sent up to the next Sync or Flush, what it is, and
 //! what it asks of a server.
 
+use super::super::buffers;
 use super::super::link::Servers;
 use super::super::links::LinkError;
 use super::super::prepared::Statement;
@@ -37,6 +38,18 @@ pub struct Batch {
     pub(super) end: usize,
 }
 
+impl Batch {
+    /// So many messages it holds without more memory.
+    pub(in crate::session) fn capacity(&self) -> usize {
+        self.messages.capacity().max(self.parsed.capacity())
+    }
+
+    pub(in crate::session) fn clear(&mut self) {
+        self.messages.clear();
+        self.parsed.clear();
+    }
+}
+
 /// What the messages of a batch ask of a server.
 #[derive(Debug, Default)]
 pub(super) struct Needs {
@@ -59,8 +72,7 @@ pub(super) struct Needs {
 impl Session {
     /// Collects the batch at the head of the inbox. `false`: it is incomplete.
     pub(super) fn read_batch(&mut self) -> Result<bool, End> {
-        self.batch.messages.clear();
-        self.batch.parsed.clear();
+        buffers::renew(&mut self.batch);
         let bytes = self.client.inbox.bytes();
         let mut at = 0;
         let mut complete = false;
