@@ -262,6 +262,7 @@ impl Session {
             transaction: Default::default(),
             settings,
             sharing,
+            listening: None,
             prepared: Default::default(),
             pending: Vec::new(),
             state,

@@ -12,7 +12,7 @@
 //!   wherever it runs
 //! - [`replication`]: connections that are passed through as they are
 //! - `observe`: what observers are told
-//! - `sharing`: pool modes transaction and statement
+//! - `sharing`: pool modes transaction and statement; `listening`: LISTEN in them
 //! - [`cancel`]: cancel requests
 //! - [`clock`]: limits in time
 
@@ -22,6 +22,7 @@ pub mod extended;
 pub mod greeting;
 pub mod link;
 pub mod links;
+mod listening;
 pub mod login;
 mod observe;
 mod per_node;
@@ -110,6 +111,8 @@ pub struct Session {
     transaction: Transaction,
     settings: Settings,
     sharing: Sharing,
+    /// Of a client that shares, and listens.
+    listening: Option<Box<listening::Listening>>,
     prepared: Prepared,
     /// What becomes true when the statements under way succeed.
     pending: Vec<transaction::After>,

@@ -115,7 +115,7 @@ impl Session {
         if !self.worker.proxy.config().pinning && leaves_behind(verdict) {
             return Err(PgError::error("0A000", "this needs a server connection of its own")
                 .with_detail(
-                    "Temporary tables, WITH HOLD cursors, session advisory locks, LISTEN and set_config() \
+                    "Temporary tables, WITH HOLD cursors, session advisory locks and set_config() \
                      outlive the transaction, and pinning = false does not allow that.",
                 )
                 .with_hint("Use a user or database with pool_mode = \"session\"."));
@@ -147,7 +147,7 @@ impl Session {
                 self.settings.unsure = true;
                 true
             }
-            Kind::Ddl | Kind::Cursor | Kind::Listen | Kind::Discard => true,
+            Kind::Ddl | Kind::Cursor | Kind::Discard => true,
             _ => false,
         };
     }
@@ -175,7 +175,10 @@ impl Session {
             return false;
         };
         self.sharing.asked = false;
-        self.sharing.pinned = !pins.is_empty();
+        self.sharing.pinned = pins.iter().any(|pin| *pin != b'l');
+        if pins.contains(&b'l') {
+            self.found_listening();
+        }
         true
     }
 
@@ -193,6 +196,7 @@ impl Session {
             return;
         }
         self.expect_no_answer();
+        self.ask_channels_late();
         let pinned = self.is_pinned();
         if pinned && !self.sharing.asked && !self.worker.proxy.config().pinning {
             return self.close_pinned().await;
@@ -361,7 +365,10 @@ impl Session {
 fn leaves_behind(verdict: &Verdict) -> bool {
     verdict.effects.contains(Effects::SESSION_STATE)
         && verdict.servers != Wanted::All
-        && !matches!(verdict.kind, Kind::Set | Kind::Prepare | Kind::Deallocate | Kind::Execute)
+        && !matches!(
+            verdict.kind,
+            Kind::Set | Kind::Prepare | Kind::Deallocate | Kind::Execute | Kind::Listen
+        )
 }
 
 /// `name` may have a schema before it.
