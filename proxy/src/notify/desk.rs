@@ -84,7 +84,7 @@ impl Desk {
     }
 
     /// Until nobody listens, or the connection is lost.
-    async fn run(&self, mut conn: ServerConn, way: &Way) -> Result<(), String> {
+    async fn run(&self, mut conn: Box<ServerConn>, way: &Way) -> Result<(), String> {
         let backend = way.pool.target.backend.id;
         // An order of ours is not acknowledged yet.
         let mut waits = false;

@@ -199,7 +199,7 @@ impl Session {
         self.ask_channels_late();
         let pinned = self.is_pinned();
         if pinned && !self.sharing.asked && !self.worker.proxy.config().pinning {
-            return self.close_pinned().await;
+            return Box::pin(self.close_pinned()).await;
         }
         self.count_pinned(pinned && !self.sharing.asked);
         let kept = if pinned { self.primary() } else { None };
@@ -288,20 +288,23 @@ impl Session {
     /// The client has to know what is set on the connection that it got now.
     pub(super) fn show_parameters(&mut self, conn: &mut ServerConn) {
         let shown = &self.sharing.shown;
-        if !self.sharing.is_on() || Arc::ptr_eq(shown, &conn.parameters) {
-            return;
-        }
-        if *shown == conn.parameters {
-            // The next look takes no comparison.
-            conn.parameters = shown.clone();
+        if !self.sharing.is_on() || conn.shown.as_ref().is_some_and(|known| Arc::ptr_eq(known, shown)) {
             return;
         }
         let news: Vec<_> = conn
             .parameters
             .iter()
-            .filter(|parameter| !shown.contains(parameter) && !BY_ROLE.contains(&parameter.0.as_str()))
+            .enumerate()
+            // Most often they are the same, in the same order.
+            .filter(|(at, parameter)| shown.get(*at) != Some(parameter) && !shown.contains(parameter))
+            .map(|(_, parameter)| parameter)
+            .filter(|(name, _)| !BY_ROLE.contains(&name.as_str()))
             .cloned()
             .collect();
+        if news.is_empty() {
+            conn.shown = Some(shown.clone());
+            return;
+        }
         let shown = Arc::make_mut(&mut self.sharing.shown);
         for (name, value) in news {
             parameter_status(&mut self.notices, &name, &value);
