@@ -118,6 +118,14 @@ impl ServerConn {
         result
     }
 
+    /// Sends what is pending and waits until the next message lies whole at the
+    /// head of the inbox. May be given up at any moment.
+    pub async fn next_message(&mut self) -> io::Result<Frame> {
+        let ServerConn { stream, outbox, .. } = self;
+        poll_fn(|cx| outbox.poll_flush(cx, stream)).await?;
+        next_frame(&mut self.stream, &mut self.inbox).await
+    }
+
     async fn read_answer(&mut self) -> Result<Rows, QueryError> {
         let ServerConn { stream, outbox, .. } = self;
         poll_fn(|cx| outbox.poll_flush(cx, stream)).await?;

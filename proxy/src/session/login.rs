@@ -305,6 +305,7 @@ impl Session {
             transaction: Default::default(),
             settings,
             sharing,
+            listening: None,
             prepared: Default::default(),
             pending: Vec::new(),
             state,

@@ -12,7 +12,7 @@
 //!   wherever it runs
 //! - [`replication`]: connections that are passed through as they are
 //! - `observe`: what observers are told
-//! - `sharing`: pool modes transaction and statement
+//! - `sharing`: pool modes transaction and statement; `listening`: LISTEN in them
 //! - [`cancel`]: cancel requests
 //! - `buffers`: what a session that waits does not keep
 //! - [`clock`]: limits in time
@@ -24,6 +24,7 @@ pub mod extended;
 pub mod greeting;
 pub mod link;
 pub mod links;
+mod listening;
 pub mod login;
 mod observe;
 mod per_node;
@@ -112,6 +113,8 @@ pub struct Session {
     transaction: Transaction,
     settings: Settings,
     sharing: Sharing,
+    /// Of a client that shares, and listens.
+    listening: Option<Box<listening::Listening>>,
     prepared: Prepared,
     /// What becomes true when the statements under way succeed.
     pending: Vec<transaction::After>,
@@ -168,7 +171,9 @@ impl Session {
     async fn run(&mut self) -> Result<(), End> {
         loop {
             // Boxed, so that a session that waits is small: most do.
-            Box::pin(self.give_back()).await;
+            if self.may_give_back() {
+                Box::pin(self.give_back()).await;
+            }
             self.blocked = false;
             if !self.client.inbox.is_empty() {
                 Box::pin(self.take_messages()).await?;

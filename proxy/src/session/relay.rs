@@ -49,6 +49,7 @@ impl Session {
             for id in 0..self.links.len() {
                 self.poll_link(id, cx)?;
             }
+            self.poll_heard(cx)?;
             // The answers may have filled the client's socket. They were sent
             // without this task's waker: it must be flushed with it before
             // the task may sleep, and if that succeeds there is more to relay.
@@ -187,7 +188,11 @@ impl Session {
             };
             // The last answer of a pipeline brings the position of them all.
             let learns = match link.replies.is_quiet() {
-                true => ready.filter(|_| self.positions.must_be_known(committed)),
+                true => ready.filter(|status| {
+                    let listening = self.listening.as_ref().filter(|_| !reads);
+                    self.positions.must_be_known(committed)
+                        || listening.is_some_and(|listening| listening.is_due(*status))
+                }),
                 false => {
                     self.positions.goes_on(committed);
                     None
@@ -215,6 +220,16 @@ impl Session {
                 match waits || !self.held.is_empty() {
                     true => buffers::fill(&mut self.held, &PARSE_COMPLETE),
                     false => self.client.send(&PARSE_COMPLETE).map_err(|_| End::Client)?,
+                }
+            }
+            if let Some((Event::Notification, len)) = &scan.event {
+                let message = &bytes[end - len..end];
+                let hears = match &self.listening {
+                    Some(listening) => listening.hears_here(message),
+                    None => !self.sharing.is_on(),
+                };
+                if heard && hears {
+                    self.notices.extend_from_slice(message);
                 }
             }
             let failed = match &scan.event {
@@ -254,6 +269,7 @@ impl Session {
             }
             if let Some(value) = asked
                 && !self.on_pins(&value)
+                && !self.on_channel(&value)
             {
                 self.on_position(id, &value);
             }
@@ -345,7 +361,7 @@ impl Session {
                 }
                 Ok(())
             }
-            Event::Parameter | Event::Row | Event::Parsed => Ok(()),
+            Event::Parameter | Event::Row | Event::Parsed | Event::Notification => Ok(()),
         }
     }
 
@@ -433,6 +449,9 @@ impl Session {
         self.watched.clear();
         self.pending.clear();
         self.reading.clear();
+        if let Some(listening) = &mut self.listening {
+            listening.forget_connection();
+        }
         (self.sent, self.answered, self.ahead) = (0, 0, None);
         self.transaction.failed = false;
         self.cycle.clear();

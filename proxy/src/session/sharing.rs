@@ -115,7 +115,7 @@ impl Session {
         if !self.worker.proxy.config().pinning && leaves_behind(verdict) {
             return Err(PgError::error("0A000", "this needs a server connection of its own")
                 .with_detail(
-                    "Temporary tables, WITH HOLD cursors, session advisory locks, LISTEN and set_config() \
+                    "Temporary tables, WITH HOLD cursors, session advisory locks and set_config() \
                      outlive the transaction, and pinning = false does not allow that.",
                 )
                 .with_hint("Use a user or database with pool_mode = \"session\"."));
@@ -147,7 +147,7 @@ impl Session {
                 self.settings.unsure = true;
                 true
             }
-            Kind::Ddl | Kind::Cursor | Kind::Listen | Kind::Discard => true,
+            Kind::Ddl | Kind::Cursor | Kind::Discard => true,
             _ => false,
         };
     }
@@ -175,7 +175,10 @@ impl Session {
             return false;
         };
         self.sharing.asked = false;
-        self.sharing.pinned = !pins.is_empty();
+        self.sharing.pinned = pins.iter().any(|pin| *pin != b'l');
+        if pins.contains(&b'l') {
+            self.found_listening();
+        }
         true
     }
 
@@ -184,15 +187,19 @@ impl Session {
         self.sharing.pinned || self.sharing.asked || self.settings.unrepeatable
     }
 
+    /// Whether this is a moment between transactions of a session that shares
+    /// its connections.
+    pub(super) fn may_give_back(&self) -> bool {
+        let between_cycles = !self.cycle.is_open() && !self.cycle.awaits_sync();
+        let over = self.transaction.status == TransactionStatus::Idle && between_cycles;
+        self.sharing.is_on() && over && !self.is_busy() && self.passing == 0
+    }
+
     /// Between transactions: gives back every connection that holds nothing of
     /// this session.
     pub(super) async fn give_back(&mut self) {
-        let between_cycles = !self.cycle.is_open() && !self.cycle.awaits_sync();
-        let over = self.transaction.status == TransactionStatus::Idle && between_cycles;
-        if !self.sharing.is_on() || !over || self.is_busy() || self.passing > 0 {
-            return;
-        }
         self.expect_no_answer();
+        self.ask_channels_late();
         let pinned = self.is_pinned();
         if pinned && !self.sharing.asked && !self.worker.proxy.config().pinning {
             return Box::pin(self.close_pinned()).await;
@@ -364,7 +371,10 @@ impl Session {
 fn leaves_behind(verdict: &Verdict) -> bool {
     verdict.effects.contains(Effects::SESSION_STATE)
         && verdict.servers != Wanted::All
-        && !matches!(verdict.kind, Kind::Set | Kind::Prepare | Kind::Deallocate | Kind::Execute)
+        && !matches!(
+            verdict.kind,
+            Kind::Set | Kind::Prepare | Kind::Deallocate | Kind::Execute | Kind::Listen
+        )
 }
 
 /// `name` may have a schema before it.

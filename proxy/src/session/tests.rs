@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used)]
 use super::link::bit;
+use super::listening::{Brought, Listening};
 use super::prepared::{Portal, Prepared, Statement, Undo};
 use super::settings::Settings;
 use super::{Session, login};
-use crate::protocol::backend::message;
+use crate::protocol::backend::{TransactionStatus, message};
 use crate::routing::Classified;
 
 fn parse_frame(name: &[u8], text: &[u8]) -> Vec<u8> {
@@ -16,6 +17,26 @@ fn parse_frame(name: &[u8], text: &[u8]) -> Vec<u8> {
         body.extend([0, 0]);
     });
     out
+}
+
+#[test]
+fn what_was_brought_goes_with_the_savepoint() {
+    let mut listening = Listening::default();
+    assert!(!listening.is_due(TransactionStatus::Idle));
+    listening.savepoint("a");
+    listening.brought = Brought::Inside;
+    listening.savepoint("b");
+    listening.leave_savepoint("b", true);
+    assert_eq!(listening.brought, Brought::Inside, "it was there at b");
+    listening.leave_savepoint("a", true);
+    assert_eq!(listening.brought, Brought::No);
+    listening.brought = Brought::Inside;
+    listening.leave_savepoint("of before anybody listened", true);
+    assert_eq!(listening.brought, Brought::No);
+    listening.brought = Brought::Outside;
+    listening.rolled_back();
+    listening.leave_savepoint("a", true);
+    assert_eq!(listening.brought, Brought::Outside, "it is committed");
 }
 
 #[test]

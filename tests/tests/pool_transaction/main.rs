@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crowd;
+mod notify;
 mod pins;
 mod prepared;
 mod settings;

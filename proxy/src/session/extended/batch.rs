@@ -67,6 +67,8 @@ pub(super) struct Needs {
     pub(super) deallocates: Option<usize>,
     /// BEGIN is among them.
     pub(super) begins: bool,
+    /// LISTEN is, or something that may.
+    pub(super) listens: bool,
 }
 
 impl Session {
@@ -313,6 +315,7 @@ impl Session {
         needs.deallocates = needs.deallocates.or(self.prepared_first(verdict));
         needs.add(route);
         needs.note(verdict.kind);
+        needs.listens |= self.may_listen(verdict);
         *state = SessionState { transaction: follow(after.transaction, verdict), ..after };
         if state.transaction == Told::Idle {
             state.end_transaction();
@@ -331,6 +334,7 @@ impl Session {
             let (route, after) = route.await.map_err(LinkError::Statement)?;
             router.borrow_mut().unroute(scope, &state, &after, &words, mark);
             needs.add(route);
+            needs.listens |= self.may_listen(classified.verdict());
         }
         Ok(())
     }
