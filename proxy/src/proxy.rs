@@ -10,6 +10,7 @@ use crate::config::{self, Config, ConfigErrors, Plugins, RelcacheQueryTarget, Ss
 use crate::doors::Doors;
 use crate::handover::{Listeners, Predecessors};
 use crate::life::{Life, Mode, Phase};
+use crate::notify::Hub;
 use crate::orders::Orders;
 use crate::plugin::{By, Observers, Options, Origin, PluginError, PluginHost, PluginSource};
 use crate::pool::{Limits, Pool, SharedStatements, Target};
@@ -71,6 +72,8 @@ pub struct Proxy {
     pub census: Census,
     pub doors: Doors,
     pub orders: Orders,
+    /// LISTEN for clients that share.
+    pub notify: Hub,
     lookup: Arc<Lookup>,
     facts: Mutex<HashMap<Arc<str>, Arc<Facts>>>,
     /// By user: what its sessions have committed.
@@ -174,6 +177,7 @@ impl Proxy {
             census: Census::default(),
             doors: Doors::default(),
             orders: Orders::default(),
+            notify: Hub::default(),
             lookup,
             facts: Mutex::default(),
             commits: Mutex::default(),

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod crowd;
+mod notify;
 mod pins;
 mod prepared;
 mod settings;
 mod sharing;
+mod thrift;
 
 use waypool_tests::{Builder, Proxy, primary_and_standby};
 
