@@ -12,6 +12,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod doors;
+pub mod fanout;
 pub mod handover;
 pub mod life;
 pub mod listen;

@@ -310,6 +310,10 @@ pub enum StartError {
 }
 
 fn start_monitors(proxy: &Arc<Proxy>) -> io::Result<Runtime> {
+    proxy.cluster.remember_detached(&proxy.config()).map_err(|error| {
+        let folder = proxy.config().work_dir.display().to_string();
+        io::Error::new(error.kind(), format!("pgpool_status in work_dir = \"{folder}\": {error}"))
+    })?;
     let runtime =
         Builder::new_multi_thread().worker_threads(1).thread_name("waypool-monitor").enable_all().build()?;
     let monitors =

@@ -11,6 +11,7 @@ mod authenticate;
 mod newcomer;
 pub mod places;
 
+use super::fanout::Fanout;
 use super::greeting::split;
 use super::links::{LinkError, Links};
 use super::positions::Positions;
@@ -289,6 +290,7 @@ impl Session {
         let ends = Ends::of(&client.stream);
         let entry = census::Client::new(user.clone(), database.name.clone(), &info.application_name, ends);
         let key_len = if startup.minor >= 2 { 32 } else { 4 };
+        let fanout = Fanout::of(&worker);
         let mut session = Box::new(Session {
             client,
             cancel: worker.proxy.cancels.enter(key_len),
@@ -328,6 +330,7 @@ impl Session {
             notices: Vec::new(),
             held: Vec::new(),
             batch: Default::default(),
+            fanout,
         });
         let member = session.member.clone();
         let greeted = tokio::select! {
@@ -431,6 +434,7 @@ impl Session {
 
     /// The session is over: last words, and the connections go back.
     async fn finish(mut self: Box<Self>, end: End) {
+        self.finish_commit().await;
         // In the middle of a row our words would be read as its rest.
         let mid_row = self.links.get(self.lead).is_some_and(|link| link.replies.is_mid_frame());
         match end {

@@ -13,6 +13,7 @@
 //! - [`replication`]: connections that are passed through as they are
 //! - `observe`: what observers are told
 //! - `sharing`: pool modes transaction and statement; `listening`: LISTEN in them
+//! - `fanout`: native replication, every write on every server
 //! - [`cancel`]: cancel requests
 //! - `buffers`: what a session that waits does not keep
 //! - [`clock`]: limits in time
@@ -21,6 +22,7 @@ mod buffers;
 pub mod cancel;
 pub mod clock;
 pub mod extended;
+mod fanout;
 pub mod greeting;
 pub mod link;
 pub mod links;
@@ -164,6 +166,8 @@ pub struct Session {
     held: Vec<u8>,
     /// Of the extended protocol.
     batch: extended::Batch,
+    /// Its part in native replication, if that is what the proxy does.
+    fanout: Option<Box<fanout::Fanout>>,
 }
 
 impl Session {

@@ -62,7 +62,7 @@ impl Session {
     }
 
     /// Writes what is pending to the client; whether that emptied it.
-    fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+    pub(super) fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         if self.client.outbox.is_empty() {
             return Ok(false);
         }
@@ -166,7 +166,7 @@ impl Session {
                     return self.refused_read(id);
                 }
             }
-            if reads && needs_primary(&scan, bytes) {
+            if reads && self.fanout.is_none() && needs_primary(&scan, bytes) {
                 let alone = !link.relayed && link.replies.cycles() == 1 && !self.retry.is_empty();
                 correct(&self.reading, self.answered + 1);
                 if alone {
@@ -404,7 +404,14 @@ impl Session {
         // Where a transaction failed is where the client must end it.
         let failed_there = link.conn.status == TransactionStatus::Failed;
         let needed = answering || failed_there;
-        if (is_primary && (needed || in_transaction || self.sticky)) || (needed && in_transaction) {
+        let repeats = answering && !link.relayed && link.replies.cycles() == 1 && !self.retry.is_empty();
+        let replaced = (in_transaction || self.sticky)
+            && !failed_there
+            && (!answering || (repeats && !self.heals))
+            && self.survives_loss(id, why);
+        if replaced {
+            // All the others have what it had.
+        } else if (is_primary && (needed || in_transaction || self.sticky)) || (needed && in_transaction) {
             let error = PgError::fatal("08006", gone);
             return Err(End::Fatal(if in_transaction || answering {
                 error.with_detail("Whether the statement or transaction under way took effect is not known.")

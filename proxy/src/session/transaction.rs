@@ -164,7 +164,7 @@ impl Session {
                 | Kind::Discard
         ) || is_repeatable(verdict);
         let leaves = verdict.effects.contains(Effects::SESSION_STATE) && verdict.servers != Wanted::All;
-        if leaves && !harmless && !self.tells_of_pins(verdict) {
+        if leaves && !harmless && !self.tells_of_pins(verdict) && !self.goes_everywhere(verdict) {
             self.pending.push(After::Unrepeatable);
         }
     }
@@ -279,7 +279,7 @@ impl Session {
             Ending::Unknown => true,
         };
         if before != TransactionStatus::Idle {
-            self.settings.unrepeatable |= ending == Ending::Unknown;
+            self.settings.unrepeatable |= ending == Ending::Unknown && !self.fans_out();
             self.settings.end(committed);
             self.transaction.primary = None;
             self.transaction.began = None;

@@ -33,7 +33,7 @@ impl Ours {
 }
 
 /// A Parse as the rewriters want it; `None`: as it is.
-pub(super) fn edited(classified: &Classified, body: &[u8], parse: Parse<'_>) -> Option<Vec<u8>> {
+pub fn edited(classified: &Classified, body: &[u8], parse: Parse<'_>) -> Option<Vec<u8>> {
     let Sent::Edited(template) = &classified.sent else {
         return None;
     };
