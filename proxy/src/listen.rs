@@ -9,6 +9,7 @@ use crate::life::{Acceptor, Phase, Seat};
 use crate::net::stream::Plain;
 use crate::proxy::Proxy;
 use crate::session::{clock, login};
+use crate::verify;
 use crate::worker::Worker;
 use std::fs;
 use std::io;
@@ -339,6 +340,7 @@ fn start_monitors(proxy: &Arc<Proxy>) -> io::Result<Runtime> {
         runtime.spawn(monitor.run());
     }
     runtime.spawn(count_periods(proxy.clone()));
+    runtime.spawn(verify::background::run(proxy.clone()));
     Ok(runtime)
 }
 

@@ -63,7 +63,7 @@ fn compared(old: &Config, new: &Config) -> (Difference, &'static [&'static str])
             sr_check_period health_check_period delay_threshold
             delay_threshold_by_time log_standby_delay
             replication_delay_source_cmd replication_delay_source_timeout
-            relcache_query_target enable_pool_hba
+            verify_period verify_rate_limit relcache_query_target enable_pool_hba
             hba auth_file auth_user auth_query auth_dbname auth_query_expire users log_min_messages log_format
             notice_per_node_statement log_per_node_statement
             admin_users stats_users stats_period,

@@ -79,6 +79,8 @@ pub(super) const TOP: &[&str] = &[
     "log_standby_delay",
     "replication_delay_source_cmd",
     "replication_delay_source_timeout",
+    "verify_period",
+    "verify_rate_limit",
     "relcache_size",
     "relcache_expire",
     "relcache_query_target",

@@ -138,6 +138,12 @@ pub struct Config {
     /// Most time for that command. Never zero.
     pub replication_delay_source_timeout: Duration,
 
+    // Comparing the servers.
+    /// How often a running proxy does. `None`: never.
+    pub verify_period: Option<Duration>,
+    /// Bytes that are read on each server in a second. `None`: no limit.
+    pub verify_rate_limit: Option<u64>,
+
     // Caches.
     /// Catalog facts kept, in entries.
     pub relcache_size: usize,

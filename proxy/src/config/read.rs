@@ -89,6 +89,9 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         replication_delay_source_cmd: top.text("replication_delay_source_cmd", "…").map(str::to_owned),
         replication_delay_source_timeout: top.period("replication_delay_source_timeout", secs(10), Seconds),
 
+        verify_period: top.limit("verify_period", None, Seconds),
+        verify_rate_limit: unless_zero(top.size("verify_rate_limit", 64 << 20, 0..=1 << 40)),
+
         // Pgpool-II's 256 entries are those of one child process; Waypool has
         // one cache for all sessions.
         relcache_size: top.integer("relcache_size", 4096, 1..=10_000_000),

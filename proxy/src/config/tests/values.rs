@@ -58,6 +58,7 @@ fn defaults() {
     assert_eq!(config.log_standby_delay, LogStandbyDelay::IfOverThreshold);
     assert_eq!(config.replication_delay_source_cmd, None);
     assert_eq!(config.replication_delay_source_timeout, secs(10));
+    assert_eq!((config.verify_period, config.verify_rate_limit), (None, Some(64 << 20)));
     assert_eq!(config.relcache_size, 4096);
     assert_eq!(config.relcache_expire, None);
     assert_eq!(config.relcache_query_target, RelcacheQueryTarget::Primary);
