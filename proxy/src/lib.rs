@@ -19,6 +19,7 @@ pub mod life;
 pub mod listen;
 pub mod logging;
 pub mod net;
+pub mod notify;
 pub mod orders;
 pub mod plugin;
 pub mod pool;

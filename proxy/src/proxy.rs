@@ -11,6 +11,7 @@ use crate::config::{self, Config, ConfigErrors, Plugins, RelcacheQueryTarget, Ss
 use crate::doors::Doors;
 use crate::handover::{Listeners, Predecessors};
 use crate::life::{Life, Mode, Phase};
+use crate::notify::Hub;
 use crate::orders::Orders;
 use crate::plugin::{By, Observers, Options, Origin, PluginError, PluginHost, PluginSource};
 use crate::pool::{Limits, Pool, SharedStatements, Target};
@@ -73,6 +74,8 @@ pub struct Proxy {
     pub census: Census,
     pub doors: Doors,
     pub orders: Orders,
+    /// LISTEN for clients that share.
+    pub notify: Hub,
     /// What commits on several servers pass.
     pub commit_gate: CommitGate,
     /// With `commit_mode = "two_phase"`.
@@ -182,6 +185,7 @@ impl Proxy {
             census: Census::default(),
             doors: Doors::default(),
             orders: Orders::default(),
+            notify: Hub::default(),
             commit_gate: CommitGate::default(),
             decisions: OnceLock::new(),
             verification: Checks::default(),

@@ -9,6 +9,7 @@ pub mod connect;
 pub mod connection;
 mod gate;
 mod group;
+mod minimum;
 pub mod queue;
 mod quota;
 pub mod state;
@@ -103,15 +104,18 @@ impl Pool {
         identity: &Arc<Identity>,
         credentials: &Credentials,
         client: &census::Client,
-    ) -> Result<ServerConn, CheckoutError> {
+    ) -> Result<Box<ServerConn>, CheckoutError> {
         let mut wait = client.may_wait(self.target.backend.id);
         let mut conn = match self.acquire(identity, &mut wait).await? {
-            queue::Grant::Kept(conn) => *conn,
+            queue::Grant::Kept(conn) => conn,
             queue::Grant::Slot(slot) => {
                 wait.begin();
                 let limit = self.connect_timeout();
                 // Seldom, and large: it is not to make every session larger.
                 let parts = Box::pin(connect::connect(&self.target, identity, credentials, limit)).await?;
+                if self.has_minimum(identity) {
+                    self.logins.remember(identity, credentials);
+                }
                 ServerConn::new(parts, identity.clone(), slot)
             }
         };
@@ -132,7 +136,7 @@ impl Pool {
         self: &Arc<Self>,
         identity: &Arc<Identity>,
         credentials: &Credentials,
-    ) -> Result<ServerConn, ConnectError> {
+    ) -> Result<Box<ServerConn>, ConnectError> {
         let parts = connect::connect(&self.target, identity, credentials, self.connect_timeout()).await?;
         Ok(ServerConn::new(parts, identity.clone(), queue::Slot::unlimited(self, identity)))
     }

@@ -9,6 +9,7 @@
 use super::connect::Target;
 use super::gate::Gate;
 use super::group::{Group, Ticket};
+use super::minimum::Logins;
 use super::quota::{Counts, Full, GroupKey, Quota};
 use super::{CheckoutError, Identity, ServerConn};
 use crate::census::client::Wait;
@@ -56,6 +57,8 @@ pub struct Pool {
     pub target: Target,
     /// Its connections, for `SHOW`.
     pub servers: Servers,
+    /// For `min_pool_size`.
+    pub(super) logins: Logins,
     inner: Mutex<Inner>,
 }
 
@@ -116,8 +119,12 @@ enum Fate {
     Closed,
 }
 
-fn key_of(identity: &Identity) -> GroupKey {
+pub(super) fn key_of(identity: &Identity) -> GroupKey {
     (identity.user.clone(), identity.database.clone())
+}
+
+fn is_template(database: &str) -> bool {
+    matches!(database, "template0" | "template1")
 }
 
 // === impl Pool ===
@@ -134,7 +141,8 @@ impl Pool {
             yielded: None,
             gate: Gate::default(),
         };
-        Arc::new(Pool { target, servers: Servers::default(), inner: Mutex::new(inner) })
+        let (servers, logins) = (Servers::default(), Logins::default());
+        Arc::new(Pool { target, servers, logins, inner: Mutex::new(inner) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -215,13 +223,13 @@ impl Pool {
         if group.waiting() == 0 && !paused {
             if let Some(conn) = group.take(identity) {
                 inner.idle -= 1;
-                return Attempt::Granted(Grant::Kept(Box::new(conn)));
+                return Attempt::Granted(Grant::Kept(conn));
             }
             if !group.has_room()
                 && let Some(conn) = group.take_oldest()
             {
                 inner.idle -= 1;
-                return Attempt::Evict(Box::new(conn));
+                return Attempt::Evict(conn);
             }
             match inner.full(&key, None) {
                 None => {
@@ -230,13 +238,36 @@ impl Pool {
                 }
                 Some(full) => {
                     if let Some(conn) = inner.take_oldest(|other| full.concerns(&key, other)) {
-                        return Attempt::Evict(Box::new(conn));
+                        return Attempt::Evict(conn);
                     }
                 }
             }
         }
         let (ticket, grant) = inner.enter(&key, identity);
         Attempt::Wait(Waiting { pool: self, key, ticket, grant })
+    }
+
+    /// Whether `min_pool_size` is set for the database.
+    pub(super) fn has_minimum(&self, identity: &Identity) -> bool {
+        let inner = self.lock();
+        inner.limits.keep
+            && !is_template(&identity.database)
+            && inner.limits.config.min_pool_size(&identity.database) > 0
+    }
+
+    /// A place for one of the connections that `min_pool_size` wants and that
+    /// are not there. Nobody's, who waits or might soon, is taken for it.
+    pub(super) fn place_of_minimum(self: &Arc<Self>, key: &GroupKey) -> Option<Slot> {
+        let inner = &mut *self.lock();
+        let quota = Quota::of(&inner.limits.config, key);
+        let (open, waiting) = inner.groups.get(key).map_or((0, 0), |group| (group.open, group.waiting()));
+        let wanted = open < quota.least.min(quota.group) && waiting == 0;
+        let barred = inner.limits.ends || !inner.limits.keep || inner.gate.holds(&key.1);
+        if !wanted || barred || !inner.ready.is_empty() || inner.full(key, None).is_some() {
+            return None;
+        }
+        inner.open(key);
+        Some(Slot::new(self, key.clone()))
     }
 
     /// What one is told who has waited in vain.
@@ -254,7 +285,7 @@ impl Pool {
     }
 
     /// Takes a quiet connection back: for the first who waits, or to be kept.
-    pub(super) fn put_back(&self, conn: ServerConn) {
+    pub(super) fn put_back(&self, conn: Box<ServerConn>) {
         let key = key_of(&conn.identity);
         let mut guard = self.lock();
         let inner = &mut *guard;
@@ -266,7 +297,7 @@ impl Pool {
             Fate::Handed(ticket) => {
                 let waiter = group.leave(ticket);
                 inner.sort(&key);
-                let refused = waiter.map(|waiter| waiter.grant.send(Grant::Kept(Box::new(conn))));
+                let refused = waiter.map(|waiter| waiter.grant.send(Grant::Kept(conn)));
                 drop(guard);
                 drop(refused);
             }
@@ -296,8 +327,16 @@ impl Pool {
         drop(expired);
     }
 
-    /// Closes every kept connection: its server failed, or the proxy ends.
+    /// Frees the places of kept connections that the server has closed.
+    pub(super) fn drop_lost(&self) {
+        let lost = self.lock().take_idle(|_, conn| !conn.is_alive());
+        drop(lost);
+    }
+
+    /// Closes every kept connection: its server failed, a database is to be
+    /// dropped, or the proxy ends. None is opened before the next client asks.
     pub fn close_idle(&self) {
+        self.logins.clear();
         let idle = self.lock().take_idle(|_, _| true);
         drop(idle);
     }
@@ -444,7 +483,7 @@ impl Inner {
             (Some(next), _) => Fate::Handed(next),
             (None, Some(_)) => Fate::Closed,
             // What copies a template needs it unused.
-            (None, None) if matches!(&*conn.identity.database, "template0" | "template1") => Fate::Closed,
+            (None, None) if is_template(&conn.identity.database) => Fate::Closed,
             (None, None) if self.limits.keep => Fate::Kept,
             (None, None) => Fate::Closed,
         }
@@ -464,7 +503,7 @@ impl Inner {
     }
 
     /// The connection of these groups that has not been used for the longest time.
-    fn take_oldest(&mut self, whose: impl Fn(&GroupKey) -> bool) -> Option<ServerConn> {
+    fn take_oldest(&mut self, whose: impl Fn(&GroupKey) -> bool) -> Option<Box<ServerConn>> {
         if self.idle == 0 {
             return None;
         }
@@ -476,7 +515,7 @@ impl Inner {
     }
 
     /// Kept connections in the place of which those who wait could have theirs.
-    fn in_the_way(&mut self) -> Vec<ServerConn> {
+    fn in_the_way(&mut self) -> Vec<Box<ServerConn>> {
         let ready: Vec<GroupKey> = self.ready.values().cloned().collect();
         let mut taken = Vec::new();
         for key in ready {
@@ -491,7 +530,7 @@ impl Inner {
 
     /// Kept connections, to be dropped when the lock is gone.
     /// `predicate` is told whether its group has more than `min_pool_size` with it.
-    fn take_idle(&mut self, predicate: impl Fn(bool, &ServerConn) -> bool) -> Vec<ServerConn> {
+    fn take_idle(&mut self, predicate: impl Fn(bool, &ServerConn) -> bool) -> Vec<Box<ServerConn>> {
         let mut taken = Vec::new();
         for group in self.groups.values_mut() {
             let (mut open, least) = (group.open, group.quota.least);
@@ -528,7 +567,7 @@ impl Drop for Waiting<'_> {
         drop(inner);
         // It was its turn just now: what it does not need is for the next.
         if let Ok(Grant::Kept(conn)) = self.grant.try_recv() {
-            self.pool.put_back(*conn);
+            self.pool.put_back(conn);
         }
     }
 }

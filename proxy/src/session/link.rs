@@ -20,7 +20,7 @@ pub const fn bit(backend: usize) -> Servers {
 
 #[derive(Debug)]
 pub struct Link {
-    pub conn: ServerConn,
+    pub conn: Box<ServerConn>,
     pub backend: Arc<Backend>,
     pub replies: Replies<Undo>,
     /// A statement whose answer nobody sees failed here.
@@ -32,7 +32,7 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn new(mut conn: ServerConn, backend: Arc<Backend>) -> Self {
+    pub fn new(mut conn: Box<ServerConn>, backend: Arc<Backend>) -> Self {
         // Until it is known to be quiet again, see `into_quiet`.
         conn.broken = true;
         Link {
@@ -46,7 +46,7 @@ impl Link {
     }
 
     /// The connection, if it owes nothing and is owed nothing.
-    pub fn into_quiet(mut self) -> Option<ServerConn> {
+    pub fn into_quiet(mut self) -> Option<Box<ServerConn>> {
         if self.under_way || !self.replies.is_quiet() || !self.conn.outbox.is_empty() {
             return None;
         }

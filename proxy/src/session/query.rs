@@ -195,6 +195,9 @@ impl Session {
             self.worker.proxy.close_unused();
         }
         self.bring_prepared(classified, to.lead);
+        if self.may_listen(what.verdict()) {
+            self.bring_channels(to.lead);
+        }
         self.watch_for_pins(what.verdict());
         self.count(&what, to.lead);
         if let Some(began) = began {

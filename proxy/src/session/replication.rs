@@ -31,7 +31,7 @@ const BACKEND: &str = "waypool.backend";
 
 /// A replication connection after its login.
 pub struct Replication {
-    conn: ServerConn,
+    conn: Box<ServerConn>,
     backend: usize,
     cancel: cancel::Handle,
     frames: Frames,
@@ -81,9 +81,10 @@ impl Replication {
         })?;
         // It ends in whatever state it is in then, without a goodbye of ours.
         conn.broken = true;
-        let cancel = proxy.cancels.enter(if minor >= 2 { 32 } else { 4 });
+        let mut cancel = proxy.cancels.enter(if minor >= 2 { 32 } else { 4 });
         cancel.add(server.id, pool.clone(), conn.pid, conn.key.clone()).await;
         cancel.set_running(bit(server.id));
+        cancel.take_pid(conn.pid);
         let mut out = Vec::with_capacity(1024);
         backend::authentication_ok(&mut out);
         for (name, value) in conn.parameters.iter() {
@@ -116,7 +117,7 @@ impl Replication {
     }
 
     fn poll_pass(&mut self, cx: &mut Context<'_>, client: &mut Client) -> Poll<()> {
-        let ServerConn { stream, inbox, outbox, .. } = &mut self.conn;
+        let ServerConn { stream, inbox, outbox, .. } = &mut *self.conn;
         if !self.deaf {
             let up = poll_direction(cx, (&mut client.stream, &mut client.inbox), (stream, outbox), |_| {});
             match up {

@@ -2,11 +2,14 @@
 //! connections, and none of them notices.
 #![allow(clippy::unwrap_used)]
 
+mod console;
 mod crowd;
+mod notify;
 mod pins;
 mod prepared;
 mod settings;
 mod sharing;
+mod thrift;
 
 use waypool_tests::{Builder, Proxy, primary_and_standby};
 

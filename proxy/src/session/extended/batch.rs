@@ -1,6 +1,7 @@
 //! What the client has sent up to the next Sync or Flush, what it is, and
 //! what it asks of a server.
 
+use super::super::buffers;
 use super::super::link::Servers;
 use super::super::links::LinkError;
 use super::super::prepared::Statement;
@@ -37,6 +38,18 @@ pub struct Batch {
     pub end: usize,
 }
 
+impl Batch {
+    /// So many messages it holds without more memory.
+    pub(in crate::session) fn capacity(&self) -> usize {
+        self.messages.capacity().max(self.parsed.capacity())
+    }
+
+    pub(in crate::session) fn clear(&mut self) {
+        self.messages.clear();
+        self.parsed.clear();
+    }
+}
+
 /// What the messages of a batch ask of a server.
 #[derive(Debug, Default)]
 pub struct Needs {
@@ -54,13 +67,14 @@ pub struct Needs {
     pub(super) deallocates: Option<usize>,
     /// BEGIN is among them.
     pub(super) begins: bool,
+    /// LISTEN is, or something that may.
+    pub(super) listens: bool,
 }
 
 impl Session {
     /// Collects the batch at the head of the inbox. `false`: it is incomplete.
     pub(super) fn read_batch(&mut self) -> Result<bool, End> {
-        self.batch.messages.clear();
-        self.batch.parsed.clear();
+        buffers::renew(&mut self.batch);
         let bytes = self.client.inbox.bytes();
         let mut at = 0;
         let mut complete = false;
@@ -304,6 +318,7 @@ impl Session {
         needs.deallocates = needs.deallocates.or(self.prepared_first(verdict));
         needs.add(route);
         needs.note(verdict.kind);
+        needs.listens |= self.may_listen(verdict);
         *state = SessionState { transaction: follow(after.transaction, verdict), ..after };
         if state.transaction == Told::Idle {
             state.end_transaction();
@@ -322,6 +337,7 @@ impl Session {
             let (route, after) = route.await.map_err(LinkError::Statement)?;
             router.borrow_mut().unroute(scope, &state, &after, &words, mark);
             needs.add(route);
+            needs.listens |= self.may_listen(classified.verdict());
         }
         Ok(())
     }

@@ -187,6 +187,9 @@ impl Session {
             self.now_running(to.lead, to.others);
             self.sent += 1;
             self.bring_batch(to.lead);
+            if needs.listens {
+                self.bring_channels(to.lead);
+            }
         }
         self.ahead = Some(state.transaction);
         self.state = state;
@@ -198,7 +201,7 @@ impl Session {
     /// for answers that are due.
     async fn begin_cycle(&mut self, needs: &Needs) -> Result<Option<Destination>, LinkError> {
         let route = self.batch_route(needs);
-        if self.is_busy() && !self.may_pipeline(route) {
+        if self.is_busy() && (needs.listens || self.listens_soon() || !self.may_pipeline(route)) {
             return Ok(None);
         }
         self.connect_route(route, needs.kind()).await.map(Some)

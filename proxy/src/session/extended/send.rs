@@ -284,6 +284,7 @@ impl Session {
         let what = self.executed(classified);
         self.count(&what, lead);
         self.watch_for_pins(what.verdict());
+        self.watch_for_listens(what.verdict());
         self.watch_bind(lead, what.verdict());
         if let Some(link) = self.links.get(lead) {
             link.conn.meter.count(Counter::Binds);
