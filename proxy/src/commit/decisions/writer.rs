@@ -63,6 +63,8 @@ impl Writer {
                         if written.is_ok() {
                             self.pending.insert(ticket.gid().to_owned(), servers);
                         }
+                        // Who hears the answer may look whether it is still under way.
+                        drop(ticket);
                         let _ = answer.send(written.clone());
                     }
                     Request::Done { gid } => drop(self.pending.remove(&gid)),
