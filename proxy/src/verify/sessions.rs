@@ -51,7 +51,7 @@ pub struct Servers {
 #[derive(Debug)]
 struct Session {
     backend: usize,
-    conn: ServerConn,
+    conn: Box<ServerConn>,
     /// As in 150004.
     version: u32,
     in_recovery: bool,
