@@ -9,6 +9,7 @@ use crate::life::{Acceptor, Phase, Seat};
 use crate::net::stream::Plain;
 use crate::proxy::Proxy;
 use crate::session::{clock, login};
+use crate::verify;
 use crate::worker::Worker;
 use std::fs;
 use std::io;
@@ -310,6 +311,10 @@ pub enum StartError {
 }
 
 fn start_monitors(proxy: &Arc<Proxy>) -> io::Result<Runtime> {
+    proxy.cluster.remember_detached(&proxy.config()).map_err(|error| {
+        let folder = proxy.config().work_dir.display().to_string();
+        io::Error::new(error.kind(), format!("pgpool_status in work_dir = \"{folder}\": {error}"))
+    })?;
     let runtime =
         Builder::new_multi_thread().worker_threads(1).thread_name("waypool-monitor").enable_all().build()?;
     let monitors =
@@ -335,6 +340,7 @@ fn start_monitors(proxy: &Arc<Proxy>) -> io::Result<Runtime> {
         runtime.spawn(monitor.run());
     }
     runtime.spawn(count_periods(proxy.clone()));
+    runtime.spawn(verify::background::run(proxy.clone()));
     Ok(runtime)
 }
 

@@ -6,10 +6,12 @@ use crate::auth::{Secret, Users};
 use crate::census::Census;
 use crate::children::Children;
 use crate::cluster::{Backend, Cluster, Timing};
+use crate::commit::CommitGate;
 use crate::config::{self, Config, ConfigErrors, Plugins, RelcacheQueryTarget, SslMode};
 use crate::doors::Doors;
 use crate::handover::{Listeners, Predecessors};
 use crate::life::{Life, Mode, Phase};
+use crate::notify::Hub;
 use crate::orders::Orders;
 use crate::plugin::{By, Observers, Options, Origin, PluginError, PluginHost, PluginSource};
 use crate::pool::{Limits, Pool, SharedStatements, Target};
@@ -21,6 +23,7 @@ use crate::session::login::places::Places;
 use crate::session::positions::UserCommits;
 use crate::session::server_rules::Trusted;
 use crate::tls;
+use crate::verify::background::Checks;
 use arc_swap::{ArcSwap, Guard};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -71,6 +74,12 @@ pub struct Proxy {
     pub census: Census,
     pub doors: Doors,
     pub orders: Orders,
+    /// LISTEN for clients that share.
+    pub notify: Hub,
+    /// What commits on several servers pass.
+    pub commit_gate: CommitGate,
+    /// What comparing the servers has shown.
+    pub verification: Checks,
     lookup: Arc<Lookup>,
     facts: Mutex<HashMap<Arc<str>, Arc<Facts>>>,
     /// By user: what its sessions have committed.
@@ -174,6 +183,9 @@ impl Proxy {
             census: Census::default(),
             doors: Doors::default(),
             orders: Orders::default(),
+            notify: Hub::default(),
+            commit_gate: CommitGate::default(),
+            verification: Checks::default(),
             lookup,
             facts: Mutex::default(),
             commits: Mutex::default(),
@@ -318,7 +330,7 @@ fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4))
 }
 
-fn pool(config: &Arc<Config>, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError> {
+pub(crate) fn pool(config: &Arc<Config>, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError> {
     let roots = match &backend.config.sslrootcert {
         Some(file) => tls::RootCertificates::File(file.clone()),
         None => tls::RootCertificates::System,
@@ -352,7 +364,7 @@ fn limits(config: &Arc<Config>, backend: &config::Backend) -> Limits {
     }
 }
 
-fn check_credentials(config: &Config) -> Result<Credentials, SetupError> {
+pub(crate) fn check_credentials(config: &Config) -> Result<Credentials, SetupError> {
     let secret = match &config.sr_check_password {
         Some(password) => Secret::parse(password.expose()).map_err(SetupError::CheckPassword)?,
         None => None,

@@ -107,21 +107,31 @@ def idle_memory(subject: Subject, connections: int) -> Memory:
 
 def log_in(port: int) -> socket.socket:
     """A session of the user postgres, up to ReadyForQuery."""
-    client = socket.create_connection(("127.0.0.1", port), 10)
+    client = begin_login(port)
     try:
-        words = b"user\0postgres\0database\0postgres\0\0"
-        client.sendall(struct.pack("!ii", 8 + len(words), 3 << 16) + words)
-        with client.makefile("rb") as answers:
-            while True:
-                kind, length = struct.unpack("!ci", exactly(answers, 5))
-                body = exactly(answers, length - 4)
-                if kind == b"E":
-                    raise Failed(body.replace(b"\0", b" ").decode(errors="replace"))
-                if kind == b"Z":
-                    return client
+        until_ready(client)
     except BaseException:
         client.close()
         raise
+    return client
+
+
+def begin_login(port: int) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", port), 10)
+    # As libpq asks for them.
+    words = b"user\0postgres\0database\0postgres\0application_name\0bench\0client_encoding\0UTF8\0\0"
+    client.sendall(struct.pack("!ii", 8 + len(words), 3 << 16) + words)
+    return client
+
+
+def until_ready(client: socket.socket) -> None:
+    with client.makefile("rb") as answers:
+        kind = b""
+        while kind != b"Z":
+            kind, length = struct.unpack("!ci", exactly(answers, 5))
+            body = exactly(answers, length - 4)
+            if kind == b"E":
+                raise Failed(body.replace(b"\0", b" ").decode(errors="replace"))
 
 
 def exactly(stream, length: int) -> bytes:

@@ -59,10 +59,17 @@ def cluster(program: Path, standbys: int) -> Iterator[Cluster]:
         process.wait()
 
 
+# Each client has a server connection.
+SESSIONS = """
+default_pool_size = 1200
+max_client_conn = 2000
+"""
+
+
 @contextlib.contextmanager
 def waypool(program: Path, ports: list[int], folder: Path, name: str = "waypool",
-            plugins: str = "") -> Iterator[Subject | None]:
-    """A proxy before the servers of these ports; `plugins` is that part of its configuration."""
+            plugins: str = "", top: str = SESSIONS) -> Iterator[Subject | None]:
+    """A proxy before the servers of these ports; `top` and `plugins` are those parts of its configuration."""
     if not program.exists():
         print(f"Waypool left out: {program} is not built", file=sys.stderr)
         yield None
@@ -80,8 +87,7 @@ port = {port}
 unix_socket_directories = []
 hba = ["host all all all trust"]
 sr_check_user = "postgres"
-default_pool_size = 1200
-max_client_conn = 2000
+{top}
 {backends}
 {plugins}""")
     with running(name, [program, "run", "-c", config], port, folder) as subject:
@@ -89,7 +95,8 @@ max_client_conn = 2000
 
 
 @contextlib.contextmanager
-def pgbouncer(servers: Cluster, folder: Path) -> Iterator[Subject | None]:
+def pgbouncer(servers: Cluster, folder: Path, pool_mode: str = "session", pool_size: int = 1200,
+              clients: int = 2000) -> Iterator[Subject | None]:
     program = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
     if program is None:
         print("PgBouncer left out: not installed (`tools/setup.sh bench`)", file=sys.stderr)
@@ -108,9 +115,9 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = trust
 auth_file = {users}
-pool_mode = session
-default_pool_size = 1200
-max_client_conn = 2000
+pool_mode = {pool_mode}
+default_pool_size = {pool_size}
+max_client_conn = {clients}
 server_tls_sslmode = disable
 """)
     # PgBouncer refuses to run as root, and its other user must get at its files.

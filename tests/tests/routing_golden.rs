@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use waypool_sandbox::Server;
+use waypool_sandbox::{Cluster, Server};
 use waypool_tests::raw::{Raw, copy_data, copy_done, sqlstate};
 use waypool_tests::wire::{self, Message, query};
-use waypool_tests::{Database, Proxy, primary_and_standby};
+use waypool_tests::{Database, Proxy};
 
 /// The sessions make a database and prepare transactions of fixed names.
 static TURN: Mutex<()> = Mutex::new(());
@@ -103,6 +103,29 @@ const WRITE_LIST: &[Difference] = &[
     difference("functions builtin", 19, "0 ok", SET_CONFIG),
     difference("functions builtin", 20, "0 ok", SET_CONFIG),
     difference("sequences", 1, "0,1 ok", "what a standby refuses runs on the primary"),
+];
+
+const REFUSED: &str = "what the main server has refused is sent to no other";
+
+const COMMIT_FAILED: &str = "where nothing has failed COMMIT would commit: that server is told to roll back";
+
+const SEVERAL: &str = "a text of several statements may have written: reads behind it are the main server's";
+
+/// Native replication.
+const REPLICATION: &[Difference] = &[
+    difference("functions builtin", 13, "0,1 ok", "it assigns a transaction ID, as what writes does"),
+    difference("functions builtin", 14, "0 ERR 55000", REFUSED),
+    difference("relations special", 7, "0,1 ok", VOLATILE_VIEW),
+    difference("prepare execute", 9, "0,1 ok", PREPARED_ANYWHERE),
+    difference("maintenance", 20, "0 ERR 22023", REFUSED),
+    difference("tx read only", 2, "0 ERR 25006", REFUSED),
+    difference("tx read only", 4, "0 ok", COMMIT_FAILED),
+    difference("tx read only", 7, "0 ERR 25006", REFUSED),
+    difference("errors in tx", 7, "0 ERR 42P01", REFUSED),
+    difference("errors in tx", 9, "0 ok", COMMIT_FAILED),
+    difference("multi statement begin", 1, "0 ok", SEVERAL),
+    difference("dml adaptive", 11, "0 ok", ROLLBACK_TO),
+    difference("rollback to keeps earlier write", 5, "0 ok", ROLLBACK_TO),
 ];
 
 /// One statement of a recorded session.
@@ -222,8 +245,11 @@ fn compare_by(protocol: Protocol, Recording(recording, setting, differences): &R
         Protocol::Simple => format!("golden_{}", recording.replace(['.', '-'], "_")),
         Protocol::Extended => format!("golden_x_{}", recording.replace(['.', '-'], "_")),
     };
-    let database = Database::create(name.leak(), &file("setup.sql"));
-    let proxy = Proxy::builder(primary_and_standby()).weights(&[0.0, 1.0]).import(setting).start();
+    let database = match recording.starts_with("nr-") {
+        true => independent(name.leak()),
+        false => Database::create(name.leak(), &file("setup.sql")),
+    };
+    let proxy = Proxy::builder(database.cluster).weights(&[0.0, 1.0]).import(setting).start();
     let sessions = sessions(recording);
     let mut answers = Vec::new();
     for steps in &sessions {
@@ -274,6 +300,18 @@ fn compare_by(protocol: Protocol, Recording(recording, setting, differences): &R
     assert!(total > 180, "only {total} statements were played");
 }
 
+/// A database on servers that know nothing of each other.
+fn independent(name: &'static str) -> Database {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    let cluster = CLUSTER
+        .get_or_init(|| Cluster::builder().independent(2).setting("log_statement", "all").start().unwrap());
+    for server in cluster.servers() {
+        server.psql(&format!("CREATE DATABASE {name}")).unwrap();
+        server.psql_in(name, &file("setup.sql")).unwrap();
+    }
+    Database { cluster, name }
+}
+
 /// What a server was told by clients.
 fn log_of(server: &Server) -> String {
     let log = server.log_text();
@@ -317,6 +355,7 @@ recordings! {
     primary_routing_query_pattern_list: "sr-4.8.patt",
         "primary_routing_query_pattern_list = 'SELECT 1.*;.*t2.*'", &[PATTERN, DIFFERENCES, ROLLED_BACK];
     raw: "raw-4.8.base", "backend_clustering_mode = raw", &[PRIMARY_ALONE];
+    native: "nr-4.8.base", "backend_clustering_mode = native_replication", &[REPLICATION];
 }
 
 #[test]

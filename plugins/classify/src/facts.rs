@@ -75,6 +75,9 @@ impl Finding {
 /// which a standby refuses.
 const ASSIGN_TRANSACTION_ID: [&str; 2] = ["txid_current", "pg_current_xact_id"];
 
+/// What it tells is on the primary, like LISTEN.
+const LISTENING_CHANNELS: &str = "pg_listening_channels";
+
 /// Functions with an effect that outlives the transaction.
 const CHANGE_SESSION: [&str; 6] = [
     "set_config",
@@ -133,6 +136,10 @@ fn judge_function(name: &Name, host: &Host) -> Option<Finding> {
     match host.function_fact(name.schema.as_deref(), &name.name) {
         FunctionFact::Found(_) if assigns_transaction_id(name) => {
             volatile("function", &name.display(), false)
+        }
+        FunctionFact::Found(_) if name.name == LISTENING_CHANNELS => {
+            let reason = "notifications come from the primary".to_owned();
+            Some(Finding { effects: Effects::PRIMARY_RELATION, reason, waiting: false })
         }
         fact => judge_volatility(fact, "function", || name.display()),
     }

@@ -117,7 +117,7 @@ fn node(cluster: &Cluster, backend: &Backend, home: usize) -> Vec<String> {
         backend.id.to_string(),
         backend.config.hostname.to_string(),
         backend.config.port.to_string(),
-        backend.status().to_string(),
+        status(backend).to_string(),
         pg_status(backend).to_owned(),
         format!("{weight:.6}"),
         role(cluster, backend).to_owned(),
@@ -147,11 +147,16 @@ fn stats(cluster: &Cluster, backend: &Backend) -> Vec<String> {
         backend.id.to_string(),
         backend.config.hostname.to_string(),
         backend.config.port.to_string(),
-        backend.status().to_string(),
+        status(backend).to_string(),
         role(cluster, backend).to_owned(),
         backend.counters.reads.load(Ordering::Relaxed).to_string(),
         backend.counters.writes.load(Ordering::Relaxed).to_string(),
     ]
+}
+
+/// One that is detached is down for us, whatever it answers.
+fn status(backend: &Backend) -> Status {
+    if backend.is_detached() { Status::Down } else { backend.status() }
 }
 
 /// Whether the server itself answers, as last seen.
@@ -166,8 +171,8 @@ fn pg_status(backend: &Backend) -> &'static str {
 /// The role that the proxy gives it.
 fn role(cluster: &Cluster, backend: &Backend) -> &'static str {
     match (cluster.mode, cluster.is_primary(backend.id)) {
-        (ClusteringMode::Raw, true) => "main",
-        (ClusteringMode::Raw, false) => "replica",
+        (ClusteringMode::Raw | ClusteringMode::NativeReplication, true) => "main",
+        (ClusteringMode::Raw | ClusteringMode::NativeReplication, false) => "replica",
         (_, true) => "primary",
         (_, false) if backend.role() == Role::Unknown => "unknown",
         (_, false) => "standby",

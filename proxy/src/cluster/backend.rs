@@ -54,6 +54,8 @@ pub struct Backend {
     status: AtomicU8,
     /// A session failed on it and the monitor has not looked since.
     suspected: AtomicBool,
+    /// It has missed a write; see [`Detached`](super::Detached).
+    detached: AtomicBool,
     /// How far behind the primary.
     delay: Mutex<Delay>,
     /// WAL position up to which the standby was last seen to have replayed.
@@ -76,6 +78,7 @@ impl Backend {
             role: AtomicU8::new(Role::Unknown as u8),
             status: AtomicU8::new(Status::Waiting as u8),
             suspected: AtomicBool::new(false),
+            detached: AtomicBool::new(false),
             delay: Mutex::default(),
             replayed: AtomicU64::new(0),
             replication: Mutex::default(),
@@ -119,7 +122,16 @@ impl Backend {
 
     /// Up, and not just failed.
     pub fn is_usable(&self) -> bool {
-        self.is_up() && !self.suspected.load(Ordering::Acquire)
+        self.is_up() && !self.suspected.load(Ordering::Acquire) && !self.is_detached()
+    }
+
+    pub fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_detached(&self) {
+        self.detached.store(true, Ordering::Release);
+        self.changed_at.store(now(), Ordering::Relaxed);
     }
 
     /// Further behind the primary than `delay_threshold`: whether it is read

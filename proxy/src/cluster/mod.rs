@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod delay;
 mod delay_source;
+mod detached;
 pub mod monitor;
 #[cfg(test)]
 mod tests;
@@ -13,10 +14,13 @@ mod tests;
 pub use backend::{Backend, Role};
 pub use delay::Threshold;
 pub use delay_source::DelaySource;
+pub use detached::Detached;
 
 use crate::config::{ClusteringMode, Config, LogStandbyDelay};
 use arc_swap::ArcSwap;
+use std::io;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -36,6 +40,8 @@ pub struct Cluster {
     pub changed: Notify,
     /// How often the monitors look; a reload changes it.
     timing: ArcSwap<Timing>,
+    /// Of native replication.
+    detached: OnceLock<Detached>,
 }
 
 /// What the configuration says about looking after servers.
@@ -85,7 +91,53 @@ impl Cluster {
             epoch: AtomicU64::new(1),
             changed: Notify::new(),
             timing: ArcSwap::from_pointee(Timing::of(config)),
+            detached: OnceLock::new(),
         }
+    }
+
+    /// In native replication: which servers are not to be used.
+    pub fn remember_detached(&self, config: &Config) -> io::Result<()> {
+        if self.mode != ClusteringMode::NativeReplication {
+            return Ok(());
+        }
+        let detached = Detached::open(&config.work_dir, self.backends.len())?;
+        for id in detached.servers() {
+            self.backends[id].set_detached();
+            let file = config.work_dir.join("pgpool_status");
+            tracing::warn!(backend = id, "server is detached, says {}", file.display());
+        }
+        // Set once, as it is made once.
+        let _ = self.detached.set(detached);
+        Ok(())
+    }
+
+    /// A server has missed a write, or differs: it is not used any more until an
+    /// operator has made it equal to the others. `false`: it has to stay, as it
+    /// is the last one, or must not be detached (DISALLOW_TO_FAILOVER).
+    pub fn detach(&self, id: usize, why: &str) -> bool {
+        let (Some(backend), Some(detached)) = (self.backends.get(id), self.detached.get()) else {
+            return false;
+        };
+        if backend.is_detached() {
+            return true;
+        }
+        if !backend.config.flag.allow_to_failover {
+            return false;
+        }
+        match detached.add(id) {
+            Ok(true) => {}
+            // Another session was quicker, or it is the last one.
+            Ok(false) => return backend.is_detached(),
+            Err(error) => tracing::error!(backend = id, "pgpool_status could not be written: {error}"),
+        }
+        backend.set_detached();
+        tracing::error!(
+            backend = id,
+            address = %backend.address(),
+            "server is detached, and stays so until it is made equal to the others and attached: {why}"
+        );
+        self.publish();
+        true
     }
 
     pub fn timing(&self) -> Arc<Timing> {
@@ -194,6 +246,13 @@ impl Cluster {
                 .filter(|backend| claims(backend))
                 .or_else(|| self.backends.iter().find(|backend| claims(backend))),
             ClusteringMode::LogicalReplication => appointed().or_else(first_up),
+            // The main server: all have the same data, so the first one that can
+            // be used. Before the first look, those that may be.
+            ClusteringMode::NativeReplication => {
+                let attached = || self.backends.iter().filter(|backend| !backend.is_detached());
+                let first = attached().find(|backend| backend.status() != backend::Status::Down);
+                first.filter(|backend| backend.is_up())
+            }
             // Nobody has copied to the one that comes back what was written meanwhile.
             ClusteringMode::Raw => self.primary().filter(|backend| backend.is_up()).or_else(first_up),
         };

@@ -32,7 +32,7 @@ pub struct Monitor {
     identity: Arc<Identity>,
     credentials: Credentials,
     /// Kept between looks.
-    conn: Option<ServerConn>,
+    conn: Option<Box<ServerConn>>,
     /// Where the primary's WAL was when it was last looked at.
     primary_lsn: Arc<AtomicU64>,
     /// `replication_delay_source_cmd` is running.

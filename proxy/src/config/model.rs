@@ -48,6 +48,20 @@ pub struct Config {
     pub backends: Vec<Backend>,
 
     // The pool.
+    /// Reads run on every server as well.
+    pub replicate_select: bool,
+    /// INSERT locks its table, so that serial numbers are the same everywhere.
+    pub insert_lock: bool,
+    /// A server whose answer is of another kind is detached.
+    pub replication_stop_on_mismatch: bool,
+    /// The same for one that changed another number of rows.
+    pub failover_if_affected_tuples_mismatch: bool,
+    /// How much longer than the main server the others may take before it is
+    /// taken for a deadlock between servers. `None`: for ever.
+    pub replication_deadlock_timeout: Option<Duration>,
+    /// Where `pgpool_status` lies: which servers are detached.
+    pub work_dir: PathBuf,
+
     pub pool_mode: PoolMode,
     /// In pool modes other than session: what cannot be shared keeps its
     /// session on its server connection. Off: it is refused.
@@ -124,6 +138,12 @@ pub struct Config {
     /// Most time for that command. Never zero.
     pub replication_delay_source_timeout: Duration,
 
+    // Comparing the servers.
+    /// How often a running proxy does. `None`: never.
+    pub verify_period: Option<Duration>,
+    /// Bytes that are read on each server in a second. `None`: no limit.
+    pub verify_rate_limit: Option<u64>,
+
     // Caches.
     /// Catalog facts kept, in entries.
     pub relcache_size: usize,
@@ -185,6 +205,8 @@ pub enum ClusteringMode {
     /// but lag is not looked at and no server is asked for its role. The
     /// primary is the one with `ALWAYS_PRIMARY`, else the first that is up.
     LogicalReplication,
+    /// The proxy does: what writes runs on every server.
+    NativeReplication,
     /// Nobody: everything goes to the first server that is up.
     Raw,
 }

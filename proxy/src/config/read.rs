@@ -43,6 +43,12 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
 
         backend_clustering_mode: backend_clustering_mode(&top),
         backends: read_backend::backends(&top, source),
+        replicate_select: top.boolean("replicate_select", false),
+        insert_lock: top.boolean("insert_lock", true),
+        replication_stop_on_mismatch: top.boolean("replication_stop_on_mismatch", false),
+        failover_if_affected_tuples_mismatch: top.boolean("failover_if_affected_tuples_mismatch", false),
+        replication_deadlock_timeout: top.limit("replication_deadlock_timeout", Some(secs(10)), Seconds),
+        work_dir: in_folder_of(source, top.text("work_dir", ".").unwrap_or(".")),
 
         pool_mode: read_overrides::pool_mode(&top).unwrap_or(PoolMode::Session),
         pinning: top.boolean("pinning", true),
@@ -82,6 +88,9 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         log_standby_delay: log_standby_delay(&top),
         replication_delay_source_cmd: top.text("replication_delay_source_cmd", "…").map(str::to_owned),
         replication_delay_source_timeout: top.period("replication_delay_source_timeout", secs(10), Seconds),
+
+        verify_period: top.limit("verify_period", None, Seconds),
+        verify_rate_limit: unless_zero(top.size("verify_rate_limit", 64 << 20, 0..=1 << 40)),
 
         // Pgpool-II's 256 entries are those of one child process; Waypool has
         // one cache for all sessions.
@@ -145,12 +154,16 @@ fn check_together(top: &Section<'_>, config: &Config) {
             top.complain(key, format!("{key} needs auth_user, the role that asks: write auth_user = \"…\""));
         }
     }
+    check_replication(top, config);
     let needs_a_user = match config.backend_clustering_mode {
         ClusteringMode::StreamingReplication => {
             Some("streaming_replication needs it to find the primary and measure lag")
         }
         ClusteringMode::LogicalReplication => {
             Some("logical_replication needs it to look up what functions and tables are")
+        }
+        ClusteringMode::NativeReplication => {
+            Some("native_replication needs it to look up what functions and tables are")
         }
         ClusteringMode::Raw => None,
     };
@@ -161,6 +174,19 @@ fn check_together(top: &Section<'_>, config: &Config) {
                 "sr_check_user is missing: {why}. Write sr_check_user = \"…\", a PostgreSQL role \
                  with pg_monitor, or backend_clustering_mode = \"raw\""
             ),
+        );
+    }
+}
+
+/// Every session has a connection to every server, with the same state on each.
+fn check_replication(top: &Section<'_>, config: &Config) {
+    if config.backend_clustering_mode != ClusteringMode::NativeReplication {
+        return;
+    }
+    if config.pool_mode != PoolMode::Session {
+        top.complain(
+            "pool_mode",
+            "native_replication has no pool_mode but \"session\" yet: write pool_mode = \"session\"",
         );
     }
 }
@@ -210,9 +236,10 @@ fn backend_clustering_mode(top: &Section<'_>) -> ClusteringMode {
         &[
             ("streaming_replication", ClusteringMode::StreamingReplication),
             ("logical_replication", ClusteringMode::LogicalReplication),
+            ("native_replication", ClusteringMode::NativeReplication),
             ("raw", ClusteringMode::Raw),
         ],
-        &["native_replication", "snapshot_isolation", "slony"],
+        &["snapshot_isolation", "slony"],
     )
 }
 

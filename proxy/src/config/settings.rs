@@ -44,14 +44,15 @@ fn values(config: &Config) -> Vec<(&'static str, String)> {
     let mut values = shown!(config,
         port listen_addresses unix_socket_directories unix_socket_permissions worker_threads
         max_client_conn num_init_children reserved_connections listen_backlog_multiplier
-        backend_clustering_mode pool_mode pinning max_prepared_statements
+        backend_clustering_mode replicate_select insert_lock replication_stop_on_mismatch
+        failover_if_affected_tuples_mismatch replication_deadlock_timeout work_dir pool_mode pinning max_prepared_statements
         default_pool_size max_pool min_pool_size reserve_pool_size reserve_pool_timeout max_db_connections max_user_connections max_db_client_connections
         max_user_client_connections query_wait_timeout
         reset_query_list connection_cache connection_life_time child_life_time child_max_connections
         server_lifetime authentication_timeout connect_timeout client_idle_limit
         idle_transaction_timeout query_timeout transaction_timeout sr_check_period sr_check_user sr_check_password sr_check_database
         health_check_period delay_threshold delay_threshold_by_time log_standby_delay
-        replication_delay_source_cmd replication_delay_source_timeout relcache_size relcache_expire
+        replication_delay_source_cmd replication_delay_source_timeout verify_period verify_rate_limit relcache_size relcache_expire
         relcache_query_target statement_cache_size enable_pool_hba hba auth_file auth_user auth_query auth_dbname
         auth_query_expire log_min_messages log_format notice_per_node_statement log_per_node_statement admin_users stats_users stats_period
     );

@@ -26,6 +26,13 @@ impl Outbox {
         &mut self.pending
     }
 
+    /// Frees the memory that it has, if there is nothing in it.
+    pub fn lay_down(&mut self) {
+        if self.pending.is_empty() {
+            self.pending = Vec::new();
+        }
+    }
+
     /// Sends `bytes` after what is pending: straight from where they lie if
     /// the socket takes them, copied here if it does not.
     pub fn send(&mut self, cx: &mut Context<'_>, stream: &mut Stream, mut bytes: &[u8]) -> io::Result<()> {

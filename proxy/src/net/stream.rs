@@ -2,9 +2,10 @@
 
 use socket2::SockRef;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 
@@ -56,15 +57,15 @@ impl Stream {
     }
 
     /// Whether the other side has neither sent nor ended anything that waits
-    /// to be read. Asks the kernel, because the runtime may not know yet.
+    /// to be read. The kernel is asked only if the runtime has heard of
+    /// something: it hears before any client that speaks later.
     pub fn is_silent(&self) -> bool {
-        let socket = match self.plain() {
-            Some(Plain::Tcp(stream)) => SockRef::from(stream),
-            Some(Plain::Unix(stream)) => SockRef::from(stream),
+        let silent = match self.plain() {
+            Some(Plain::Tcp(stream)) => stream.try_io(Interest::READABLE, || peek(SockRef::from(stream))),
+            Some(Plain::Unix(stream)) => stream.try_io(Interest::READABLE, || peek(SockRef::from(stream))),
             None => return false,
         };
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        matches!(socket.peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        matches!(silent, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// The socket under it all.
@@ -76,6 +77,10 @@ impl Stream {
             Stream::Gone => None,
         }
     }
+}
+
+fn peek(socket: SockRef<'_>) -> io::Result<usize> {
+    socket.peek(&mut [MaybeUninit::uninit()])
 }
 
 impl AsyncRead for Plain {

@@ -33,6 +33,9 @@ pub struct ServerConn {
     pub key: Arc<[u8]>,
     /// What the server reports by ParameterStatus, as of now.
     pub parameters: Parameters,
+    /// What a client was shown that need hear of nothing here; kept so that the
+    /// next look takes no comparison.
+    pub shown: Option<Parameters>,
     /// As of the last ReadyForQuery.
     pub status: TransactionStatus,
     pub identity: Arc<Identity>,
@@ -62,9 +65,9 @@ pub enum QueryError {
 pub type Rows = Vec<Vec<Option<String>>>;
 
 impl ServerConn {
-    pub(super) fn new(parts: Parts, identity: Arc<Identity>, slot: Slot) -> Self {
+    pub(super) fn new(parts: Parts, identity: Arc<Identity>, slot: Slot) -> Box<Self> {
         slot.server().logged_in(parts.pid, Ends::of(&parts.stream));
-        ServerConn {
+        Box::new(ServerConn {
             meter: Meter::new(slot.server().clone()),
             stream: parts.stream,
             inbox: parts.inbox,
@@ -72,6 +75,7 @@ impl ServerConn {
             pid: parts.pid,
             key: parts.key.into(),
             parameters: Arc::new(parts.parameters),
+            shown: None,
             status: parts.status,
             identity,
             state: State::fresh(),
@@ -80,12 +84,13 @@ impl ServerConn {
             uses: 0,
             broken: false,
             slot,
-        }
+        })
     }
 
     /// Remembers a ParameterStatus message.
     pub fn note_parameter(&mut self, body: &[u8]) {
         note_parameter(Arc::make_mut(&mut self.parameters), body);
+        self.shown = None;
     }
 
     /// Whether the server has said or ended nothing while nobody listened.
@@ -113,6 +118,14 @@ impl ServerConn {
         result
     }
 
+    /// Sends what is pending and waits until the next message lies whole at the
+    /// head of the inbox. May be given up at any moment.
+    pub async fn next_message(&mut self) -> io::Result<Frame> {
+        let ServerConn { stream, outbox, .. } = self;
+        poll_fn(|cx| outbox.poll_flush(cx, stream)).await?;
+        next_frame(&mut self.stream, &mut self.inbox).await
+    }
+
     async fn read_answer(&mut self) -> Result<Rows, QueryError> {
         let ServerConn { stream, outbox, .. } = self;
         poll_fn(|cx| outbox.poll_flush(cx, stream)).await?;
@@ -123,7 +136,10 @@ impl ServerConn {
             let body = &self.inbox.bytes()[HEADER_LEN..frame.len];
             match frame.tag {
                 b'D' => rows.extend(parse_data_row(body)),
-                b'S' => note_parameter(Arc::make_mut(&mut self.parameters), body),
+                b'S' => {
+                    note_parameter(Arc::make_mut(&mut self.parameters), body);
+                    self.shown = None;
+                }
                 b'E' => {
                     let fields = ErrorFields::parse(body);
                     failure = Some(QueryError::Server {
@@ -144,7 +160,7 @@ impl ServerConn {
 
     /// Cleans the connection and gives it back to its pool. One that cannot
     /// be cleaned is closed.
-    pub async fn release(mut self, reset_query_list: &[String]) {
+    pub async fn release(mut self: Box<Self>, reset_query_list: &[String]) {
         if self.broken || !self.inbox.is_empty() || !self.outbox.is_empty() {
             return;
         }
@@ -172,7 +188,7 @@ impl ServerConn {
     }
 
     /// Gives the connection back to its pool as it is.
-    pub fn hand_back(mut self) {
+    pub fn hand_back(mut self: Box<Self>) {
         let quiet = self.inbox.is_empty() && self.outbox.is_empty();
         if self.status != TransactionStatus::Idle || self.broken || !quiet {
             return;

@@ -29,7 +29,7 @@ pub(super) struct Group {
 #[derive(Debug, Default)]
 struct Lane {
     /// Kept connections, the most recently used last.
-    idle: VecDeque<ServerConn>,
+    idle: VecDeque<Box<ServerConn>>,
     waiters: BTreeSet<Ticket>,
 }
 
@@ -92,12 +92,12 @@ impl Group {
 
     // --- what is kept ---
 
-    pub fn keep(&mut self, conn: ServerConn) {
+    pub fn keep(&mut self, conn: Box<ServerConn>) {
         self.lanes.entry(conn.identity.clone()).or_default().idle.push_back(conn);
     }
 
     /// The kept connection of this identity that was used last.
-    pub fn take(&mut self, identity: &Identity) -> Option<ServerConn> {
+    pub fn take(&mut self, identity: &Identity) -> Option<Box<ServerConn>> {
         self.in_lane(identity, |lane| lane.idle.pop_back()).flatten()
     }
 
@@ -107,14 +107,14 @@ impl Group {
     }
 
     /// The kept connection that has not been used for the longest time.
-    pub fn take_oldest(&mut self) -> Option<ServerConn> {
+    pub fn take_oldest(&mut self) -> Option<Box<ServerConn>> {
         let of_lanes = self.lanes.iter().filter_map(|(identity, lane)| Some((lane.idle_since()?, identity)));
         let identity = of_lanes.min_by_key(|(since, _)| *since)?.1.clone();
         self.in_lane(&identity, |lane| lane.idle.pop_front()).flatten()
     }
 
     /// Those kept connections for which `predicate` holds.
-    pub fn take_all(&mut self, mut predicate: impl FnMut(&ServerConn) -> bool) -> Vec<ServerConn> {
+    pub fn take_all(&mut self, mut predicate: impl FnMut(&ServerConn) -> bool) -> Vec<Box<ServerConn>> {
         let mut taken = Vec::new();
         for lane in self.lanes.values_mut() {
             for conn in std::mem::take(&mut lane.idle) {

@@ -104,10 +104,10 @@ impl Pool {
         identity: &Arc<Identity>,
         credentials: &Credentials,
         client: &census::Client,
-    ) -> Result<ServerConn, CheckoutError> {
+    ) -> Result<Box<ServerConn>, CheckoutError> {
         let mut wait = client.may_wait(self.target.backend.id);
         let mut conn = match self.acquire(identity, &mut wait).await? {
-            queue::Grant::Kept(conn) => *conn,
+            queue::Grant::Kept(conn) => conn,
             queue::Grant::Slot(slot) => {
                 wait.begin();
                 let limit = self.connect_timeout();
@@ -136,7 +136,7 @@ impl Pool {
         self: &Arc<Self>,
         identity: &Arc<Identity>,
         credentials: &Credentials,
-    ) -> Result<ServerConn, ConnectError> {
+    ) -> Result<Box<ServerConn>, ConnectError> {
         let parts = connect::connect(&self.target, identity, credentials, self.connect_timeout()).await?;
         Ok(ServerConn::new(parts, identity.clone(), queue::Slot::unlimited(self, identity)))
     }

@@ -223,13 +223,13 @@ impl Pool {
         if group.waiting() == 0 && !paused {
             if let Some(conn) = group.take(identity) {
                 inner.idle -= 1;
-                return Attempt::Granted(Grant::Kept(Box::new(conn)));
+                return Attempt::Granted(Grant::Kept(conn));
             }
             if !group.has_room()
                 && let Some(conn) = group.take_oldest()
             {
                 inner.idle -= 1;
-                return Attempt::Evict(Box::new(conn));
+                return Attempt::Evict(conn);
             }
             match inner.full(&key, None) {
                 None => {
@@ -238,7 +238,7 @@ impl Pool {
                 }
                 Some(full) => {
                     if let Some(conn) = inner.take_oldest(|other| full.concerns(&key, other)) {
-                        return Attempt::Evict(Box::new(conn));
+                        return Attempt::Evict(conn);
                     }
                 }
             }
@@ -285,7 +285,7 @@ impl Pool {
     }
 
     /// Takes a quiet connection back: for the first who waits, or to be kept.
-    pub(super) fn put_back(&self, conn: ServerConn) {
+    pub(super) fn put_back(&self, conn: Box<ServerConn>) {
         let key = key_of(&conn.identity);
         let mut guard = self.lock();
         let inner = &mut *guard;
@@ -297,7 +297,7 @@ impl Pool {
             Fate::Handed(ticket) => {
                 let waiter = group.leave(ticket);
                 inner.sort(&key);
-                let refused = waiter.map(|waiter| waiter.grant.send(Grant::Kept(Box::new(conn))));
+                let refused = waiter.map(|waiter| waiter.grant.send(Grant::Kept(conn)));
                 drop(guard);
                 drop(refused);
             }
@@ -503,7 +503,7 @@ impl Inner {
     }
 
     /// The connection of these groups that has not been used for the longest time.
-    fn take_oldest(&mut self, whose: impl Fn(&GroupKey) -> bool) -> Option<ServerConn> {
+    fn take_oldest(&mut self, whose: impl Fn(&GroupKey) -> bool) -> Option<Box<ServerConn>> {
         if self.idle == 0 {
             return None;
         }
@@ -515,7 +515,7 @@ impl Inner {
     }
 
     /// Kept connections in the place of which those who wait could have theirs.
-    fn in_the_way(&mut self) -> Vec<ServerConn> {
+    fn in_the_way(&mut self) -> Vec<Box<ServerConn>> {
         let ready: Vec<GroupKey> = self.ready.values().cloned().collect();
         let mut taken = Vec::new();
         for key in ready {
@@ -530,7 +530,7 @@ impl Inner {
 
     /// Kept connections, to be dropped when the lock is gone.
     /// `predicate` is told whether its group has more than `min_pool_size` with it.
-    fn take_idle(&mut self, predicate: impl Fn(bool, &ServerConn) -> bool) -> Vec<ServerConn> {
+    fn take_idle(&mut self, predicate: impl Fn(bool, &ServerConn) -> bool) -> Vec<Box<ServerConn>> {
         let mut taken = Vec::new();
         for group in self.groups.values_mut() {
             let (mut open, least) = (group.open, group.quota.least);
@@ -567,7 +567,7 @@ impl Drop for Waiting<'_> {
         drop(inner);
         // It was its turn just now: what it does not need is for the next.
         if let Ok(Grant::Kept(conn)) = self.grant.try_recv() {
-            self.pool.put_back(*conn);
+            self.pool.put_back(conn);
         }
     }
 }

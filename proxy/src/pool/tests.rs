@@ -68,7 +68,7 @@ fn slot(answer: Poll<Result<Grant, CheckoutError>>) -> Slot {
 }
 
 /// A connection in this place, to a server that says nothing.
-fn conn(slot: Slot, identity: &Arc<Identity>) -> (ServerConn, UnixStream) {
+fn conn(slot: Slot, identity: &Arc<Identity>) -> (Box<ServerConn>, UnixStream) {
     let (here, there) = UnixStream::pair().unwrap();
     let parts = Parts {
         stream: Stream::Plain(Plain::Unix(here)),
@@ -81,9 +81,9 @@ fn conn(slot: Slot, identity: &Arc<Identity>) -> (ServerConn, UnixStream) {
     (ServerConn::new(parts, identity.clone(), slot), there)
 }
 
-fn kept(answer: Poll<Result<Grant, CheckoutError>>) -> ServerConn {
+fn kept(answer: Poll<Result<Grant, CheckoutError>>) -> Box<ServerConn> {
     match answer {
-        Poll::Ready(Ok(Grant::Kept(conn))) => *conn,
+        Poll::Ready(Ok(Grant::Kept(conn))) => conn,
         other => panic!("no connection: {other:?}"),
     }
 }

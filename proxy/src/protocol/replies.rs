@@ -62,6 +62,8 @@ pub struct Replies<U> {
     preliminary: bool,
     /// Somebody wants to know when commands are complete.
     watched: bool,
+    /// Notifications are for the session to decide about.
+    catches: bool,
 }
 
 /// Something the session has to know of.
@@ -80,6 +82,9 @@ pub enum Event {
     CopyIn { ended: bool },
     /// A row for the proxy itself.
     Row,
+    /// A NotificationResponse, which is not relayed; it is the last frame of the
+    /// dropped bytes. See [`Replies::catch_notifications`].
+    Notification,
     /// In place of the dropped frame the client gets a ParseComplete.
     Parsed,
     /// A command of the client's is complete; only if asked for, see
@@ -113,6 +118,7 @@ impl<U> Default for Replies<U> {
             rest: 0,
             preliminary: false,
             watched: false,
+            catches: false,
         }
     }
 }
@@ -162,6 +168,12 @@ impl<U> Replies<U> {
     /// From here on tells of complete commands, too.
     pub fn watch(&mut self) {
         self.watched = true;
+    }
+
+    /// From here on tells of notifications instead of relaying them. Those
+    /// between answers of ours, which are dropped, it tells of anyway.
+    pub fn catch_notifications(&mut self) {
+        self.catches = true;
     }
 
     /// A Query or FunctionCall was sent.
@@ -304,6 +316,15 @@ impl<U> Replies<U> {
                     relay_end = at;
                     scan.answers = true;
                     scan.event = Some((Event::Complete { rows }, frame.len));
+                    break;
+                }
+                b'A' if self.catches || !relay => {
+                    if whole {
+                        at += frame.len;
+                        scan.event = Some((Event::Notification, frame.len));
+                    } else {
+                        scan.wants = Some(frame.len);
+                    }
                     break;
                 }
                 b'D' if self.cycles.front().is_some_and(|cycle| cycle.asks) => {

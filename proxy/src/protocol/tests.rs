@@ -135,6 +135,36 @@ mod replies {
         assert_eq!((relayed, ready), (bytes.len() / 2, 2));
     }
 
+    fn notification() -> Vec<u8> {
+        let mut out = Vec::new();
+        backend::message(&mut out, b'A', |body| body.extend(b"\0\0\0\x07news\0\0"));
+        out
+    }
+
+    #[test]
+    fn notifications_are_told_of_instead_of_relayed_if_somebody_catches_them() {
+        let bytes = [notification(), answer()].concat();
+        let len = notification().len();
+        let mut replies = Replies::<()>::default();
+        replies.catch_notifications();
+        replies.query(true);
+        let half = replies.scan(&bytes[..len - 1]).unwrap();
+        assert_eq!((half.relay, half.skip, half.wants), (0, 0, Some(len)));
+        let scan = replies.scan(&bytes).unwrap();
+        assert_eq!((scan.relay, scan.skip, scan.event), (0, len, Some((Event::Notification, len))));
+        assert_eq!(replies.scan(&bytes[len..]).unwrap().relay, bytes.len() - len);
+    }
+
+    #[test]
+    fn a_notification_is_not_lost_among_dropped_answers() {
+        let bytes = notification();
+        let mut replies = Replies::<()>::default();
+        assert_eq!(replies.scan(&bytes).unwrap().relay, bytes.len(), "between answers it is relayed");
+        replies.query(false);
+        let scan = replies.scan(&bytes).unwrap();
+        assert_eq!((scan.skip, scan.event), (bytes.len(), Some((Event::Notification, bytes.len()))));
+    }
+
     #[test]
     fn notices_and_descriptions_are_not_yet_an_answer() {
         let mut replies = Replies::<()>::default();

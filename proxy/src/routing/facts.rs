@@ -53,7 +53,7 @@ pub struct Facts {
 /// What a look-up leaves for the next one.
 #[derive(Debug, Default)]
 struct Looking {
-    conn: Option<ServerConn>,
+    conn: Option<Box<ServerConn>>,
     failed: Option<Instant>,
 }
 
@@ -157,7 +157,7 @@ impl Facts {
 
     async fn ask(
         &self,
-        kept: &mut Option<ServerConn>,
+        kept: &mut Option<Box<ServerConn>>,
         wanted: &[&FactKey],
     ) -> Result<Vec<(FactKey, Fact)>, String> {
         // Taken out: after an error, or a time-out, it is closed.
@@ -187,7 +187,7 @@ impl Facts {
 
     /// A standby has the same catalog; it is asked only while there is no
     /// primary, because temporary tables are not in it.
-    async fn connect(&self) -> Result<ServerConn, String> {
+    async fn connect(&self) -> Result<Box<ServerConn>, String> {
         let cluster = &self.lookup.cluster;
         let usable = |backend: &&Arc<Backend>| backend.is_usable();
         let others = cluster.backends.iter().filter(usable).filter(|other| !cluster.is_primary(other.id));

@@ -3,6 +3,7 @@
 use super::ask::on_error;
 use super::{Router, Scope};
 use crate::config::ClusteringMode;
+use crate::fanout;
 use crate::plugin::contract::{
     self, Decision, Effects, Node, NodeRole, Refusal, Routing, Servers, SessionPlan, Transaction, Verdict,
 };
@@ -206,6 +207,12 @@ impl Router {
         (answer, watching)
     }
 
+    /// The servers that a statement is for.
+    fn servers(&self, verdict: &Verdict) -> Servers {
+        let replicates = self.cluster.mode == ClusteringMode::NativeReplication;
+        if replicates && fanout::only_reads(verdict) { Servers::Any } else { verdict.servers }
+    }
+
     /// What the chain says.
     #[inline]
     fn turn(
@@ -217,8 +224,8 @@ impl Router {
         words: &Words,
     ) -> Turn {
         self.update_topology();
-        let statement =
-            contract::Statement { kind: verdict.kind, servers: verdict.servers, effects: verdict.effects };
+        let servers = self.servers(verdict);
+        let statement = contract::Statement { kind: verdict.kind, servers, effects: verdict.effects };
         let told = contract::SessionState {
             transaction: state.transaction,
             transaction_memory: 0,
@@ -288,7 +295,7 @@ impl Router {
             Servers::All => Route::All { home: readable.then_some(node) },
             Servers::Any if self.cluster.is_primary(node) || !readable => Route::Primary,
             Servers::Any => {
-                let reads = verdict.servers == Servers::Any
+                let reads = self.servers(verdict) == Servers::Any
                     && !verdict.effects.intersects(Effects::WRITES | Effects::LOCKS);
                 if reads || scope.plugins.is_trusted(&scope.chain, by) {
                     return Route::Read(node);

@@ -145,13 +145,21 @@ impl Handle {
     }
 
     pub async fn add(&self, backend: usize, pool: Arc<Pool>, pid: u32, key: Arc<[u8]>) {
-        self.client.links.lock().await.push(CancelKey { backend, pool, pid, key });
+        self.links().await.push(CancelKey { backend, pool, pid, key });
     }
 
     /// The client gives this connection up. Returns when no cancel request
     /// for it is under way any more.
     pub async fn remove(&self, backend: usize) {
-        self.client.links.lock().await.retain(|link| link.backend != backend);
+        self.links().await.retain(|link| link.backend != backend);
+    }
+
+    /// Rarely waits, and is small for those who hardly ever do.
+    async fn links(&self) -> tokio::sync::MutexGuard<'_, Vec<CancelKey>> {
+        match self.client.links.try_lock() {
+            Ok(links) => links,
+            Err(_) => Box::pin(self.client.links.lock()).await,
+        }
     }
 }
 

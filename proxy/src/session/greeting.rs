@@ -18,22 +18,44 @@ type Key = (Arc<str>, Arc<str>, Applied);
 
 /// What servers have told new sessions.
 #[derive(Debug, Default)]
-pub struct Greetings(Mutex<HashMap<Key, (Instant, Parameters)>>);
+pub struct Greetings(Mutex<HashMap<Key, Known>>);
+
+#[derive(Debug)]
+struct Known {
+    since: Instant,
+    identity: Arc<Identity>,
+    parameters: Parameters,
+}
+
+/// Shared by all who are greeted alike.
+#[derive(Debug)]
+pub struct Greeting {
+    pub settings: Applied,
+    /// Of the same user and database; its startup parameters may be others.
+    pub identity: Arc<Identity>,
+    pub parameters: Parameters,
+}
 
 impl Greetings {
-    pub fn get(&self, identity: &Identity, settings: &Applied) -> Option<Parameters> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, parameters) = known.get(&key(identity, settings))?;
-        (since.elapsed() < HOLDS).then(|| parameters.clone())
+    pub fn get(&self, identity: &Identity, settings: &Applied) -> Option<Greeting> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ((_, _, settings), known) = all.get_key_value(&key(identity, settings))?;
+        (known.since.elapsed() < HOLDS).then(|| Greeting {
+            settings: settings.clone(),
+            identity: known.identity.clone(),
+            parameters: known.parameters.clone(),
+        })
     }
 
-    pub fn add(&self, identity: &Identity, settings: &Applied, parameters: &Parameters) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.retain(|_, (since, _)| since.elapsed() < HOLDS);
+    pub fn add(&self, identity: &Arc<Identity>, settings: &Applied, parameters: &Parameters) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST {
+            all.retain(|_, known| known.since.elapsed() < HOLDS);
         }
-        if known.len() < MOST {
-            known.insert(key(identity, settings), (Instant::now(), parameters.clone()));
+        if all.len() < MOST {
+            let (identity, parameters) = (identity.clone(), parameters.clone());
+            let key = key(&identity, settings);
+            all.insert(key, Known { since: Instant::now(), identity, parameters });
         }
     }
 

@@ -20,25 +20,34 @@ pub const fn bit(backend: usize) -> Servers {
 
 #[derive(Debug)]
 pub struct Link {
-    pub conn: ServerConn,
+    pub conn: Box<ServerConn>,
     pub backend: Arc<Backend>,
     pub replies: Replies<Undo>,
     /// A statement whose answer nobody sees failed here.
     pub failed_unseen: bool,
     /// Part of an answer was relayed to the client in the current cycle.
     pub relayed: bool,
+    /// What was sent by [`fanout`](super::fanout) is not answered to its end.
+    pub under_way: bool,
 }
 
 impl Link {
-    pub fn new(mut conn: ServerConn, backend: Arc<Backend>) -> Self {
+    pub fn new(mut conn: Box<ServerConn>, backend: Arc<Backend>) -> Self {
         // Until it is known to be quiet again, see `into_quiet`.
         conn.broken = true;
-        Link { conn, backend, replies: Replies::default(), failed_unseen: false, relayed: false }
+        Link {
+            conn,
+            backend,
+            replies: Replies::default(),
+            failed_unseen: false,
+            relayed: false,
+            under_way: false,
+        }
     }
 
     /// The connection, if it owes nothing and is owed nothing.
-    pub fn into_quiet(mut self) -> Option<ServerConn> {
-        if !self.replies.is_quiet() || !self.conn.outbox.is_empty() {
+    pub fn into_quiet(mut self) -> Option<Box<ServerConn>> {
+        if self.under_way || !self.replies.is_quiet() || !self.conn.outbox.is_empty() {
             return None;
         }
         self.conn.broken = false;

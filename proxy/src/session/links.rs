@@ -247,7 +247,10 @@ impl Session {
         // What is said of ours is nobody's traffic.
         conn.inbox.take_read();
         self.show_parameters(&mut conn);
-        let link = Link::new(conn, backend.clone());
+        let mut link = Link::new(conn, backend.clone());
+        if self.sharing.is_on() {
+            link.replies.catch_notifications();
+        }
         self.cancel.add(id, pool.clone(), link.conn.pid, link.conn.key.clone()).await;
         self.links.insert(id, link);
         Ok(())

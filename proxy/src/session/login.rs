@@ -11,6 +11,7 @@ mod authenticate;
 mod newcomer;
 pub mod places;
 
+use super::fanout::Fanout;
 use super::greeting::split;
 use super::links::{LinkError, Links};
 use super::positions::Positions;
@@ -56,50 +57,91 @@ enum Arrived {
     Console(Startup),
 }
 
+/// A client whose session has begun.
+struct Guest {
+    session: Box<Session>,
+    /// Tells when the proxy ends.
+    stop: watch::Receiver<Phase>,
+    _place: Place,
+    _seat: Seat,
+}
+
 /// Serves one connection from accept to close. `stop` tells when the proxy ends.
-pub async fn serve(
+pub fn serve(
+    worker: Rc<Worker>,
+    socket: Plain,
+    peer: Peer,
+    seat: Seat,
+    stop: watch::Receiver<Phase>,
+) -> impl Future<Output = ()> {
+    // A task is as large as the largest thing it ever does, and idle clients are
+    // many: what happens once is boxed, and nothing of it is left behind.
+    let arrival = Box::pin(arrive(worker, socket, peer, seat, stop));
+    async move {
+        let Some(mut guest) = arrival.await else {
+            return;
+        };
+        let end = guest.stay().await;
+        if *guest.stop.borrow() != Phase::Immediate {
+            Box::pin(guest.session.finish(end)).await;
+        }
+    }
+}
+
+/// Everything up to the client's first statement; `None`: it was not to have a
+/// session, or has gone.
+async fn arrive(
     worker: Rc<Worker>,
     socket: Plain,
     peer: Peer,
     mut seat: Seat,
-    mut stop: watch::Receiver<Phase>,
-) {
+    stop: watch::Receiver<Phase>,
+) -> Option<Guest> {
     let client = Client { stream: Stream::Plain(socket), inbox: Inbox::default(), outbox: Outbox::default() };
     let mut newcomer = Newcomer { client, peer };
-    // What happens once is boxed: a task is as large as the largest thing it
-    // ever does, and idle clients are many.
-    let (known, _place) = match Box::pin(start(&worker, &mut newcomer, &mut seat)).await {
-        Ok(Some(Arrived::Client(known, place))) => (known, place),
+    let arrived = Box::pin(start(&worker, &mut newcomer, &mut seat)).await;
+    let mut client = newcomer.client;
+    let error = match arrived {
+        Ok(Some(Arrived::Client(known, _place))) if known.startup.replication.is_some() => {
+            Box::pin(replicate(worker, client, known, stop)).await;
+            return None;
+        }
+        Ok(Some(Arrived::Client(known, place))) => {
+            match Box::pin(Session::begin(worker, client, known, &place)).await {
+                Ok(session) => return Some(Guest { session, stop, _place: place, _seat: seat }),
+                Err(refused) => {
+                    let error;
+                    (client, error) = *refused;
+                    error
+                }
+            }
+        }
         Ok(Some(Arrived::Console(startup))) => {
-            return Box::pin(console::serve(worker, newcomer.client, startup, stop)).await;
+            Box::pin(console::serve(worker, client, startup, stop)).await;
+            return None;
         }
-        Ok(None) | Err(End::Client | End::Server) => return,
-        Err(End::Fatal(error)) => return Box::pin(farewell(&mut newcomer.client, error)).await,
+        Ok(None) | Err(End::Client | End::Server) => return None,
+        Err(End::Fatal(error)) => error,
     };
-    if known.startup.replication.is_some() {
-        return Box::pin(replicate(worker, newcomer.client, known, stop)).await;
-    }
-    let mut session = match Box::pin(Session::begin(worker, newcomer.client, known)).await {
-        Ok(session) => session,
-        Err(refused) => {
-            let (mut client, error) = *refused;
-            return Box::pin(farewell(&mut client, error)).await;
+    Box::pin(farewell(&mut client, error)).await;
+    None
+}
+
+impl Guest {
+    /// Until the session ends, for whatever reason.
+    async fn stay(&mut self) -> End {
+        let Guest { session, stop, .. } = self;
+        let member = session.member.clone();
+        tokio::select! {
+            biased;
+            ended = session.run() => ended.err().unwrap_or(End::Client),
+            () = member.kill.wait() => session.killed(),
+            _ = stop.wait_for(|phase| *phase >= Phase::Fast) => End::Fatal(PgError::fatal(
+                "57P01",
+                "terminating connection due to administrator command",
+            )),
         }
-    };
-    let member = session.member.clone();
-    let end = tokio::select! {
-        biased;
-        ended = session.run() => ended.err().unwrap_or(End::Client),
-        () = member.kill.wait() => session.killed(),
-        _ = stop.wait_for(|phase| *phase >= Phase::Fast) => End::Fatal(PgError::fatal(
-            "57P01",
-            "terminating connection due to administrator command",
-        )),
-    };
-    if *stop.borrow() == Phase::Immediate {
-        return;
     }
-    Box::pin(session.finish(end)).await;
 }
 
 /// Serves a client that has asked for replication.
@@ -143,7 +185,7 @@ async fn start(
     let proxy = &worker.proxy;
     let limit = proxy.config().authentication_timeout.unwrap_or(Duration::MAX);
     let began = Instant::now();
-    let Some(startup) = within(limit, newcomer.greet(worker)).await? else {
+    let Some(startup) = within(limit, Box::pin(newcomer.greet(worker))).await? else {
         return Ok(None);
     };
     if proxy.life.phase() == Phase::Smart {
@@ -152,7 +194,8 @@ async fn start(
     }
     if console::is_meant(&startup) {
         // Those who could do something about it come in, however many there are.
-        within(limit.saturating_sub(began.elapsed()), newcomer.authenticate(worker, &startup)).await?;
+        let left = limit.saturating_sub(began.elapsed());
+        within(left, Box::pin(newcomer.authenticate(worker, &startup))).await?;
         return Ok(Some(Arrived::Console(startup)));
     }
     if seat.number > proxy.config().max_client_conn {
@@ -167,7 +210,7 @@ async fn start(
         child = proxy.children.take(&config) => child.map_err(End::Fatal)?,
         end = newcomer.gone() => return Err(end),
     };
-    let credentials = within(left, newcomer.authenticate(worker, &startup)).await?;
+    let credentials = within(left, Box::pin(newcomer.authenticate(worker, &startup))).await?;
     let admitted = admit(worker, &newcomer.peer, Known { startup, credentials });
     let (known, place) = admitted.map_err(End::Fatal)?;
     Ok(Some(Arrived::Client(known, place)))
@@ -223,7 +266,8 @@ impl Session {
         worker: Rc<Worker>,
         client: Client,
         Known { startup, credentials }: Known,
-    ) -> Result<Session, Box<(Client, PgError)>> {
+        place: &Place,
+    ) -> Result<Box<Session>, Box<(Client, PgError)>> {
         let database = worker.database(&startup.database);
         let info = SessionInfo {
             database: startup.database.clone(),
@@ -242,11 +286,12 @@ impl Session {
             }
             false => (startup.parameters, Settings::default()),
         };
-        let user: Arc<str> = startup.user.into();
+        let user = place.user();
         let ends = Ends::of(&client.stream);
         let entry = census::Client::new(user.clone(), database.name.clone(), &info.application_name, ends);
         let key_len = if startup.minor >= 2 { 32 } else { 4 };
-        let mut session = Session {
+        let fanout = Fanout::of(&worker);
+        let mut session = Box::new(Session {
             client,
             cancel: worker.proxy.cancels.enter(key_len),
             clock: worker.clocks.enter(),
@@ -262,6 +307,7 @@ impl Session {
             transaction: Default::default(),
             settings,
             sharing,
+            listening: None,
             prepared: Default::default(),
             pending: Vec::new(),
             state,
@@ -284,7 +330,8 @@ impl Session {
             notices: Vec::new(),
             held: Vec::new(),
             batch: Default::default(),
-        };
+            fanout,
+        });
         let member = session.member.clone();
         let greeted = tokio::select! {
             biased;
@@ -295,7 +342,7 @@ impl Session {
         match greeted {
             Ok(()) => Ok(session),
             Err(error) => {
-                let Session { client, worker, scope, identity, .. } = session;
+                let Session { client, worker, scope, identity, .. } = *session;
                 worker.proxy.trusted.forget(&identity.user, &identity.database);
                 let name = scope.database.name.clone();
                 worker.router.borrow_mut().forget_scope(scope);
@@ -325,8 +372,13 @@ impl Session {
         if self.sharing.is_on()
             && let Some(known) = greetings.get(&self.identity, self.settings.now())
         {
-            self.sharing.shown = known.clone();
-            return Ok(known);
+            // Its own are the same again.
+            self.settings = Settings::starting_with(known.settings);
+            if *self.identity == *known.identity {
+                self.identity = known.identity;
+            }
+            self.sharing.shown = known.parameters.clone();
+            return Ok(known.parameters);
         }
         let first = self.first_server().await?;
         let conn = self.links.get(first).map(|link| &link.conn);
@@ -381,7 +433,8 @@ impl Session {
     }
 
     /// The session is over: last words, and the connections go back.
-    async fn finish(mut self, end: End) {
+    async fn finish(mut self: Box<Self>, end: End) {
+        self.finish_commit().await;
         // In the middle of a row our words would be read as its rest.
         let mid_row = self.links.get(self.lead).is_some_and(|link| link.replies.is_mid_frame());
         match end {

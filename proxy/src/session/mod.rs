@@ -12,16 +12,21 @@
 //!   wherever it runs
 //! - [`replication`]: connections that are passed through as they are
 //! - `observe`: what observers are told
-//! - `sharing`: pool modes transaction and statement
+//! - `sharing`: pool modes transaction and statement; `listening`: LISTEN in them
+//! - `fanout`: native replication, every write on every server
 //! - [`cancel`]: cancel requests
+//! - `buffers`: what a session that waits does not keep
 //! - [`clock`]: limits in time
 
+mod buffers;
 pub mod cancel;
 pub mod clock;
 pub mod extended;
+mod fanout;
 pub mod greeting;
 pub mod link;
 pub mod links;
+mod listening;
 pub mod login;
 mod observe;
 mod per_node;
@@ -110,6 +115,8 @@ pub struct Session {
     transaction: Transaction,
     settings: Settings,
     sharing: Sharing,
+    /// Of a client that shares, and listens.
+    listening: Option<Box<listening::Listening>>,
     prepared: Prepared,
     /// What becomes true when the statements under way succeed.
     pending: Vec<transaction::After>,
@@ -157,20 +164,25 @@ pub struct Session {
     notices: Vec<u8>,
     /// The beginning of its answer, kept from the client as long as it can be.
     held: Vec<u8>,
-    /// Reused for each batch of the extended protocol.
+    /// Of the extended protocol.
     batch: extended::Batch,
+    /// Its part in native replication, if that is what the proxy does.
+    fanout: Option<Box<fanout::Fanout>>,
 }
 
 impl Session {
     /// Takes messages until the session ends.
     async fn run(&mut self) -> Result<(), End> {
         loop {
-            self.give_back().await;
+            // Boxed, so that a session that waits is small: most do.
+            if self.may_give_back() {
+                Box::pin(self.give_back()).await;
+            }
             self.blocked = false;
             if !self.client.inbox.is_empty() {
-                // Boxed, so that a session that waits is small: most do.
                 Box::pin(self.take_messages()).await?;
             }
+            self.lay_down_buffers();
             self.wait().await?;
         }
     }
@@ -342,7 +354,7 @@ impl Session {
         let reads = self.transaction.status != TransactionStatus::Failed && self.primary() != Some(self.lead);
         self.heals = !reads && binds && !self.healed;
         if others == 0 && (reads || self.heals) && self.passing == 0 && count <= RETRY_LIMIT {
-            self.retry.extend_from_slice(&self.client.inbox.bytes()[..count]);
+            buffers::fill(&mut self.retry, &self.client.inbox.bytes()[..count]);
         }
     }
 

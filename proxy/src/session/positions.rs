@@ -141,12 +141,16 @@ impl Session {
         link.ask_unseen(COMMITTED);
         let unanswered: Vec<_> = link.replies.take_unanswered().collect();
         self.undo(id, unanswered);
+        self.ask_channels(status);
         self.ready_held = Some(status);
         self.progress = true;
     }
 
     /// The answer has come, or never will.
     pub(super) fn release_ready(&mut self) -> Result<(), End> {
+        if self.ready_held.is_none() || self.awaits_channels()? {
+            return Ok(());
+        }
         let Some(status) = self.ready_held.take() else {
             return Ok(());
         };

@@ -5,7 +5,7 @@ use super::link::{Servers, bit};
 use crate::pool::Shared;
 use crate::routing::Classified;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -119,11 +119,12 @@ impl Undo {
 pub struct Prepared {
     named: HashMap<Box<[u8]>, Rc<Statement>>,
     unnamed: Option<Rc<Statement>>,
-    portals: HashMap<Box<[u8]>, Portal>,
+    /// Most sessions have none, and these maps are small as long as they are empty.
+    portals: BTreeMap<Box<[u8]>, Portal>,
     unnamed_portal: Option<Portal>,
     pub sql: HashMap<String, SqlStatement>,
     /// Names closed by the client which a server may still have.
-    stale: HashMap<Box<[u8]>, Servers>,
+    stale: BTreeMap<Box<[u8]>, Servers>,
 }
 
 impl Prepared {
@@ -263,9 +264,7 @@ impl Prepared {
     /// The transaction has ended, and its portals with it.
     pub fn forget_portals(&mut self) {
         self.unnamed_portal = None;
-        if !self.portals.is_empty() {
-            self.portals.clear();
-        }
+        self.portals.clear();
     }
 
     /// DISCARD ALL, DEALLOCATE ALL: they drop statements of both kinds.

@@ -22,7 +22,7 @@ impl Session {
             return self.block();
         }
         let long = frame.len > CLASSIFY_LIMIT;
-        if !long && !self.is_whole(frame) {
+        if (!long || self.fans_out()) && !self.is_whole(frame) {
             return Ok(Step::Wait);
         }
         self.cycle.clear();
@@ -165,6 +165,14 @@ impl Session {
         let mark = self.words.mark();
         let route = self.route(what.verdict()).await;
         let (mut route, state) = route.map_err(LinkError::Statement)?;
+        if self.goes_everywhere(what.verdict()) || self.has_failed() {
+            let before = std::mem::replace(&mut self.state, state);
+            let run = Box::pin(self.fan_out_query(frame, edited, classified, &what, began)).await;
+            return run.inspect_err(|_| {
+                self.state = before;
+                self.unroute(state, mark);
+            });
+        }
         let joins = self.joins_cycle();
         if joins && let routing::Route::Read(_) = route {
             route = routing::Route::Primary;
@@ -187,6 +195,9 @@ impl Session {
             self.worker.proxy.close_unused();
         }
         self.bring_prepared(classified, to.lead);
+        if self.may_listen(what.verdict()) {
+            self.bring_channels(to.lead);
+        }
         self.watch_for_pins(what.verdict());
         self.count(&what, to.lead);
         if let Some(began) = began {
@@ -433,6 +444,9 @@ impl Session {
         if self.is_busy() && !self.joins_cycle() {
             return self.block();
         }
+        if self.fans_out() && !self.is_whole(frame) {
+            return Ok(Step::Wait);
+        }
         self.cycle.clear();
         let run = self.run_function_call(frame).await;
         self.handled(frame, run).await
@@ -444,6 +458,10 @@ impl Session {
         let mark = self.words.mark();
         let route = self.route(classified.verdict()).await;
         let (_, state) = route.map_err(LinkError::Statement)?;
+        if self.fans_out() {
+            self.state = state;
+            return Box::pin(self.fan_out_query(frame, None, &classified, &classified, None)).await;
+        }
         let connected = self.connect_route(routing::Route::Primary, Kind::Dml).await;
         let to = connected.inspect_err(|_| self.unroute(state, mark))?;
         self.state = state;

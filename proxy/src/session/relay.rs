@@ -1,6 +1,7 @@
 //! Waiting for bytes from either side, and the servers' answers on their way
 //! to the client.
 
+use super::buffers;
 use super::clock::Doing;
 use super::link::{Link, bit};
 use super::prepared::Undo;
@@ -33,7 +34,8 @@ impl Session {
             return moved;
         };
         // What the client asked for is of no use any more.
-        self.worker.proxy.cancels.cancel(self.cancel.pid, self.cancel.key()).await;
+        // Boxed, as it is rare and this waits everywhere.
+        Box::pin(self.worker.proxy.cancels.cancel(self.cancel.pid, self.cancel.key())).await;
         Err(End::Fatal(exceeded.error()))
     }
 
@@ -47,6 +49,7 @@ impl Session {
             for id in 0..self.links.len() {
                 self.poll_link(id, cx)?;
             }
+            self.poll_heard(cx)?;
             // The answers may have filled the client's socket. They were sent
             // without this task's waker: it must be flushed with it before
             // the task may sleep, and if that succeeds there is more to relay.
@@ -59,7 +62,7 @@ impl Session {
     }
 
     /// Writes what is pending to the client; whether that emptied it.
-    fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+    pub(super) fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         if self.client.outbox.is_empty() {
             return Ok(false);
         }
@@ -163,7 +166,7 @@ impl Session {
                     return self.refused_read(id);
                 }
             }
-            if reads && needs_primary(&scan, bytes) {
+            if reads && self.fanout.is_none() && needs_primary(&scan, bytes) {
                 let alone = !link.relayed && link.replies.cycles() == 1 && !self.retry.is_empty();
                 correct(&self.reading, self.answered + 1);
                 if alone {
@@ -185,7 +188,11 @@ impl Session {
             };
             // The last answer of a pipeline brings the position of them all.
             let learns = match link.replies.is_quiet() {
-                true => ready.filter(|_| self.positions.must_be_known(committed)),
+                true => ready.filter(|status| {
+                    let listening = self.listening.as_ref().filter(|_| !reads);
+                    self.positions.must_be_known(committed)
+                        || listening.is_some_and(|listening| listening.is_due(*status))
+                }),
                 false => {
                     self.positions.goes_on(committed);
                     None
@@ -200,7 +207,7 @@ impl Session {
             // that would have to be said twice.
             let waits = !link.relayed && id == self.lead && !self.retry.is_empty() && !link.replies.is_open();
             if waits {
-                self.held.extend_from_slice(relayed);
+                buffers::fill(&mut self.held, relayed);
             } else if !relayed.is_empty() {
                 let sent = self.client.send(&self.held).and_then(|()| self.client.send(relayed));
                 self.held.clear();
@@ -211,8 +218,18 @@ impl Session {
             if stands_in {
                 // Behind what is held, if anything is.
                 match waits || !self.held.is_empty() {
-                    true => self.held.extend_from_slice(&PARSE_COMPLETE),
+                    true => buffers::fill(&mut self.held, &PARSE_COMPLETE),
                     false => self.client.send(&PARSE_COMPLETE).map_err(|_| End::Client)?,
+                }
+            }
+            if let Some((Event::Notification, len)) = &scan.event {
+                let message = &bytes[end - len..end];
+                let hears = match &self.listening {
+                    Some(listening) => listening.hears_here(message),
+                    None => !self.sharing.is_on(),
+                };
+                if heard && hears {
+                    self.notices.extend_from_slice(message);
                 }
             }
             let failed = match &scan.event {
@@ -252,6 +269,7 @@ impl Session {
             }
             if let Some(value) = asked
                 && !self.on_pins(&value)
+                && !self.on_channel(&value)
             {
                 self.on_position(id, &value);
             }
@@ -343,7 +361,7 @@ impl Session {
                 }
                 Ok(())
             }
-            Event::Parameter | Event::Row | Event::Parsed => Ok(()),
+            Event::Parameter | Event::Row | Event::Parsed | Event::Notification => Ok(()),
         }
     }
 
@@ -386,7 +404,14 @@ impl Session {
         // Where a transaction failed is where the client must end it.
         let failed_there = link.conn.status == TransactionStatus::Failed;
         let needed = answering || failed_there;
-        if (is_primary && (needed || in_transaction || self.sticky)) || (needed && in_transaction) {
+        let repeats = answering && !link.relayed && link.replies.cycles() == 1 && !self.retry.is_empty();
+        let replaced = (in_transaction || self.sticky)
+            && !failed_there
+            && (!answering || (repeats && !self.heals))
+            && self.survives_loss(id, why);
+        if replaced {
+            // All the others have what it had.
+        } else if (is_primary && (needed || in_transaction || self.sticky)) || (needed && in_transaction) {
             let error = PgError::fatal("08006", gone);
             return Err(End::Fatal(if in_transaction || answering {
                 error.with_detail("Whether the statement or transaction under way took effect is not known.")
@@ -431,6 +456,9 @@ impl Session {
         self.watched.clear();
         self.pending.clear();
         self.reading.clear();
+        if let Some(listening) = &mut self.listening {
+            listening.forget_connection();
+        }
         (self.sent, self.answered, self.ahead) = (0, 0, None);
         self.transaction.failed = false;
         self.cycle.clear();

@@ -31,7 +31,7 @@ const BACKEND: &str = "waypool.backend";
 
 /// A replication connection after its login.
 pub struct Replication {
-    conn: ServerConn,
+    conn: Box<ServerConn>,
     backend: usize,
     cancel: cancel::Handle,
     frames: Frames,
@@ -117,7 +117,7 @@ impl Replication {
     }
 
     fn poll_pass(&mut self, cx: &mut Context<'_>, client: &mut Client) -> Poll<()> {
-        let ServerConn { stream, inbox, outbox, .. } = &mut self.conn;
+        let ServerConn { stream, inbox, outbox, .. } = &mut *self.conn;
         if !self.deaf {
             let up = poll_direction(cx, (&mut client.stream, &mut client.inbox), (stream, outbox), |_| {});
             match up {

@@ -115,7 +115,7 @@ impl Session {
         if !self.worker.proxy.config().pinning && leaves_behind(verdict) {
             return Err(PgError::error("0A000", "this needs a server connection of its own")
                 .with_detail(
-                    "Temporary tables, WITH HOLD cursors, session advisory locks, LISTEN and set_config() \
+                    "Temporary tables, WITH HOLD cursors, session advisory locks and set_config() \
                      outlive the transaction, and pinning = false does not allow that.",
                 )
                 .with_hint("Use a user or database with pool_mode = \"session\"."));
@@ -147,7 +147,7 @@ impl Session {
                 self.settings.unsure = true;
                 true
             }
-            Kind::Ddl | Kind::Cursor | Kind::Listen | Kind::Discard => true,
+            Kind::Ddl | Kind::Cursor | Kind::Discard => true,
             _ => false,
         };
     }
@@ -175,7 +175,10 @@ impl Session {
             return false;
         };
         self.sharing.asked = false;
-        self.sharing.pinned = !pins.is_empty();
+        self.sharing.pinned = pins.iter().any(|pin| *pin != b'l');
+        if pins.contains(&b'l') {
+            self.found_listening();
+        }
         true
     }
 
@@ -184,18 +187,22 @@ impl Session {
         self.sharing.pinned || self.sharing.asked || self.settings.unrepeatable
     }
 
+    /// Whether this is a moment between transactions of a session that shares
+    /// its connections.
+    pub(super) fn may_give_back(&self) -> bool {
+        let between_cycles = !self.cycle.is_open() && !self.cycle.awaits_sync();
+        let over = self.transaction.status == TransactionStatus::Idle && between_cycles;
+        self.sharing.is_on() && over && !self.is_busy() && self.passing == 0
+    }
+
     /// Between transactions: gives back every connection that holds nothing of
     /// this session.
     pub(super) async fn give_back(&mut self) {
-        let between_cycles = !self.cycle.is_open() && !self.cycle.awaits_sync();
-        let over = self.transaction.status == TransactionStatus::Idle && between_cycles;
-        if !self.sharing.is_on() || !over || self.is_busy() || self.passing > 0 {
-            return;
-        }
         self.expect_no_answer();
+        self.ask_channels_late();
         let pinned = self.is_pinned();
         if pinned && !self.sharing.asked && !self.worker.proxy.config().pinning {
-            return self.close_pinned().await;
+            return Box::pin(self.close_pinned()).await;
         }
         self.count_pinned(pinned && !self.sharing.asked);
         let kept = if pinned { self.primary() } else { None };
@@ -284,20 +291,23 @@ impl Session {
     /// The client has to know what is set on the connection that it got now.
     pub(super) fn show_parameters(&mut self, conn: &mut ServerConn) {
         let shown = &self.sharing.shown;
-        if !self.sharing.is_on() || Arc::ptr_eq(shown, &conn.parameters) {
-            return;
-        }
-        if *shown == conn.parameters {
-            // The next look takes no comparison.
-            conn.parameters = shown.clone();
+        if !self.sharing.is_on() || conn.shown.as_ref().is_some_and(|known| Arc::ptr_eq(known, shown)) {
             return;
         }
         let news: Vec<_> = conn
             .parameters
             .iter()
-            .filter(|parameter| !shown.contains(parameter) && !BY_ROLE.contains(&parameter.0.as_str()))
+            .enumerate()
+            // Most often they are the same, in the same order.
+            .filter(|(at, parameter)| shown.get(*at) != Some(parameter) && !shown.contains(parameter))
+            .map(|(_, parameter)| parameter)
+            .filter(|(name, _)| !BY_ROLE.contains(&name.as_str()))
             .cloned()
             .collect();
+        if news.is_empty() {
+            conn.shown = Some(shown.clone());
+            return;
+        }
         let shown = Arc::make_mut(&mut self.sharing.shown);
         for (name, value) in news {
             parameter_status(&mut self.notices, &name, &value);
@@ -361,7 +371,10 @@ impl Session {
 fn leaves_behind(verdict: &Verdict) -> bool {
     verdict.effects.contains(Effects::SESSION_STATE)
         && verdict.servers != Wanted::All
-        && !matches!(verdict.kind, Kind::Set | Kind::Prepare | Kind::Deallocate | Kind::Execute)
+        && !matches!(
+            verdict.kind,
+            Kind::Set | Kind::Prepare | Kind::Deallocate | Kind::Execute | Kind::Listen
+        )
 }
 
 /// `name` may have a schema before it.

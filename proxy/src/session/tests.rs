@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used)]
 use super::link::bit;
+use super::listening::{Brought, Listening};
 use super::prepared::{Portal, Prepared, Statement, Undo};
 use super::settings::Settings;
-use crate::protocol::backend::message;
+use super::{Session, login};
+use crate::protocol::backend::{TransactionStatus, message};
 use crate::routing::Classified;
 
 fn parse_frame(name: &[u8], text: &[u8]) -> Vec<u8> {
@@ -15,6 +17,26 @@ fn parse_frame(name: &[u8], text: &[u8]) -> Vec<u8> {
         body.extend([0, 0]);
     });
     out
+}
+
+#[test]
+fn what_was_brought_goes_with_the_savepoint() {
+    let mut listening = Listening::default();
+    assert!(!listening.is_due(TransactionStatus::Idle));
+    listening.savepoint("a");
+    listening.brought = Brought::Inside;
+    listening.savepoint("b");
+    listening.leave_savepoint("b", true);
+    assert_eq!(listening.brought, Brought::Inside, "it was there at b");
+    listening.leave_savepoint("a", true);
+    assert_eq!(listening.brought, Brought::No);
+    listening.brought = Brought::Inside;
+    listening.leave_savepoint("of before anybody listened", true);
+    assert_eq!(listening.brought, Brought::No);
+    listening.brought = Brought::Outside;
+    listening.rolled_back();
+    listening.leave_savepoint("a", true);
+    assert_eq!(listening.brought, Brought::Outside, "it is committed");
 }
 
 #[test]
@@ -110,4 +132,16 @@ fn what_a_lost_server_had_is_forgotten() {
 fn no_server_has_no_bit() {
     assert_eq!(bit(usize::MAX), 0);
     assert_eq!(bit(127).trailing_zeros(), 127);
+}
+
+/// What a function's future takes; a task is a little larger.
+fn future_size<A, B, C, D, E, F: Future>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+    size_of::<F>()
+}
+
+/// Idle clients are many: what is awaited for once only has to be boxed.
+#[test]
+fn a_session_that_waits_is_small() {
+    assert!(size_of::<Session>() <= 1280, "{}", size_of::<Session>());
+    assert!(future_size(login::serve) <= 512, "{}", future_size(login::serve));
 }

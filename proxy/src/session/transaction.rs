@@ -39,6 +39,16 @@ impl Transaction {
         self.ending == Ending::Commit
     }
 
+    /// It has ended, and by a commit as far as that can be known. `status` is still
+    /// the one before.
+    pub fn has_committed(&self) -> bool {
+        match self.ending {
+            Ending::Commit => self.status != TransactionStatus::Failed && !self.failed,
+            Ending::Rollback => false,
+            Ending::Unknown => true,
+        }
+    }
+
     /// What the edits of a rewriter may ask for.
     pub fn moments(&self) -> Moments {
         let statement = SystemTime::now();
@@ -97,7 +107,12 @@ impl Session {
                 self.pending.push(After::LeaveSavepoint { name: name().unwrap_or_default(), back });
             }
             Kind::Commit | Kind::PrepareTransaction => self.transaction.ending = Ending::Commit,
-            Kind::Rollback => self.transaction.ending = Ending::Rollback,
+            Kind::Rollback => {
+                self.transaction.ending = Ending::Rollback;
+                if let Some(listening) = &mut self.listening {
+                    listening.rolled_back();
+                }
+            }
             Kind::Set if is_repeatable(verdict) => {
                 let name = name().unwrap_or_default();
                 if name == positions::TOKEN {
@@ -149,7 +164,7 @@ impl Session {
                 | Kind::Discard
         ) || is_repeatable(verdict);
         let leaves = verdict.effects.contains(Effects::SESSION_STATE) && verdict.servers != Wanted::All;
-        if leaves && !harmless && !self.tells_of_pins(verdict) {
+        if leaves && !harmless && !self.tells_of_pins(verdict) && !self.goes_everywhere(verdict) {
             self.pending.push(After::Unrepeatable);
         }
     }
@@ -216,6 +231,9 @@ impl Session {
             self.end_transaction(before, failed, alone);
         } else if self.transaction.commits() && !failed {
             self.chained();
+            if let Some(listening) = &mut self.listening {
+                listening.chained();
+            }
         }
         Ok(())
     }
@@ -261,7 +279,7 @@ impl Session {
             Ending::Unknown => true,
         };
         if before != TransactionStatus::Idle {
-            self.settings.unrepeatable |= ending == Ending::Unknown;
+            self.settings.unrepeatable |= ending == Ending::Unknown && !self.fans_out();
             self.settings.end(committed);
             self.transaction.primary = None;
             self.transaction.began = None;
@@ -333,8 +351,18 @@ impl Session {
                 self.prepared.forget_statements();
                 self.statements_dropped(true);
             }
-            After::Savepoint(name) => self.settings.savepoint(&name),
-            After::LeaveSavepoint { name, back } => self.settings.leave_savepoint(&name, back),
+            After::Savepoint(name) => {
+                self.settings.savepoint(&name);
+                if let Some(listening) = &mut self.listening {
+                    listening.savepoint(&name);
+                }
+            }
+            After::LeaveSavepoint { name, back } => {
+                self.settings.leave_savepoint(&name, back);
+                if let Some(listening) = &mut self.listening {
+                    listening.leave_savepoint(&name, back);
+                }
+            }
             After::Unrepeatable => self.settings.unrepeatable = true,
         }
     }

@@ -35,8 +35,11 @@ fn modest(builder: Builder) -> Builder {
 }
 
 fn modest_within(deadline: &str, builder: Builder) -> Builder {
-    let limits = format!("deadline = {deadline:?}\nmemory_limit = \"8MB\"");
-    hostile(builder, HOSTILE, "modest = true").plugin_entry(HOSTILE, &limits)
+    hostile(builder, HOSTILE, "modest = true").plugin_entry(HOSTILE, &limits(deadline))
+}
+
+fn limits(deadline: &str) -> String {
+    format!("deadline = {deadline:?}\nmemory_limit = \"8MB\"")
 }
 
 fn rejecting(builder: Builder) -> Builder {

@@ -14,7 +14,8 @@ const COMMANDS: [&str; 5] = ["trap", "loop", "hog", "recurse", "error"];
 #[test]
 fn statements_on_which_a_plugin_fails_get_the_servers_answer() {
     for (name, role) in [OWN[0], OWN[2]] {
-        let proxy = hostile(builder(), name, &format!("only = [{role:?}]")).start();
+        let proxy = hostile(builder(), name, &format!("only = [{role:?}]"));
+        let proxy = proxy.plugin_entry(name, &limits("500ms")).start();
         let mut session = Raw::login(&proxy);
         for command in COMMANDS {
             assert_eq!(session.error(command), "42601", "{role}, {command}");

@@ -4,10 +4,12 @@
 
 mod console;
 mod crowd;
+mod notify;
 mod pins;
 mod prepared;
 mod settings;
 mod sharing;
+mod thrift;
 
 use waypool_tests::{Builder, Proxy, primary_and_standby};
 

@@ -1,8 +1,8 @@
 //! What cannot be shared keeps its client on its connection, as long as it is there.
 
-use super::{connections, one_connection};
+use super::one_connection;
 use waypool_tests::raw::{Raw, sqlstate};
-use waypool_tests::{Database, wait_until, wire};
+use waypool_tests::{Database, wire};
 
 /// Whether another client gets the only connection.
 fn is_free(other: &mut Raw) -> bool {
@@ -62,11 +62,6 @@ fn session_advisory_locks() {
 }
 
 #[test]
-fn listen() {
-    pins("pool_pins_5", &["LISTEN x"], "UNLISTEN *");
-}
-
-#[test]
 fn what_ends_with_its_transaction_pins_nobody() {
     let proxy = one_connection().start();
     let (mut one, mut two) = (Raw::login(&proxy), Raw::login(&proxy));
@@ -82,18 +77,6 @@ fn what_ends_with_its_transaction_pins_nobody() {
     one.run("SELECT pg_advisory_unlock(1)");
     one.run("ROLLBACK");
     assert!(is_free(&mut two));
-    proxy.stop();
-}
-
-#[test]
-fn notifications_reach_who_listens() {
-    let proxy = connections(2).weights(&[1.0, 0.0]).start();
-    let (mut one, mut two) = (Raw::login(&proxy), Raw::login(&proxy));
-    one.run("LISTEN pool_news");
-    two.run("NOTIFY pool_news, 'hello'");
-    wait_until("one hears of it", || one.has_answer());
-    let heard = one.query("SELECT 1");
-    assert!(heard.iter().any(|message| message.tag == b'A'), "{heard:?}");
     proxy.stop();
 }
 
@@ -119,7 +102,6 @@ fn without_pinning_it_is_refused() {
     let refused = [
         "CREATE TEMP TABLE x (n int)",
         "SELECT 1 INTO TEMP x",
-        "LISTEN x",
         "SELECT pg_advisory_lock(1)",
         "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
     ];

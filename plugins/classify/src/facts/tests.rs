@@ -20,6 +20,12 @@ fn facts_decide_where_a_query_goes() {
         ("SELECT * FROM unlogged", Servers::Primary, E::PRIMARY_RELATION, "unlogged table unlogged"),
         ("SELECT volatile(1) FROM pg_class", Servers::Primary, E::WRITES, "volatile function volatile"),
         ("SELECT txid_current()", Servers::Primary, E::WRITES, "volatile function txid_current"),
+        (
+            "SELECT pg_listening_channels()",
+            Servers::Primary,
+            E::PRIMARY_RELATION,
+            "notifications come from the primary",
+        ),
     ] {
         let verdict = verdict(text, &plain());
         assert_eq!(

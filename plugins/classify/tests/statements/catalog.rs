@@ -9,6 +9,7 @@ pub fn plain() -> FakeHost {
         .function("s.stable", Volatility::Stable)
         .function("s.immutable", Volatility::Immutable)
         .function("pg_catalog.txid_current", Volatility::Stable)
+        .function("pg_catalog.pg_listening_channels", Volatility::Stable)
         .function("pg_catalog.set_config", Volatility::Volatile)
         .function("pg_catalog.setseed", Volatility::Volatile)
         .function("pg_catalog.pg_advisory_lock", Volatility::Volatile)

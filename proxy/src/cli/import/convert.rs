@@ -104,6 +104,31 @@ impl Writer<'_> {
         self.duration("replication_delay_source_timeout");
         self.health_check_period();
         self.connect_timeout();
+        self.replication(&mode);
+    }
+
+    /// What counts only where the proxy keeps the servers alike.
+    fn replication(&mut self, mode: &str) {
+        for name in [
+            "replicate_select",
+            "insert_lock",
+            "replication_stop_on_mismatch",
+            "failover_if_affected_tuples_mismatch",
+        ] {
+            if mode == "native_replication" {
+                self.boolean(name);
+            } else if self.changed(name) {
+                self.report.add(Group::Needless, name, "it belongs to native replication");
+            }
+        }
+        if mode != "native_replication" {
+            return;
+        }
+        let directory = ["work_dir", "logdir"].into_iter().find(|name| self.settings.is_set(name));
+        if let Some(name) = directory {
+            let directory = self.settings.text(name);
+            self.document.set_because("work_dir", text(&directory), "pgpool_status lies there");
+        }
     }
 
     fn pool(&mut self) {

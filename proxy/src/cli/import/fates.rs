@@ -94,7 +94,11 @@ fn reason(name: &str, fate: &str) -> (Group, &'static str) {
         (_, "recovery") => {
             (Unsupported, "online recovery: rebuild a standby with pg_basebackup or your cluster manager")
         }
-        (_, "replication") => (Unsupported, "it belongs to native replication and snapshot isolation"),
+        ("lobj_lock_table", _) => (
+            Unsupported,
+            "create large objects with lo_create and a number of your own: it is the same everywhere",
+        ),
+        (_, "replication") => (Needless, "it belongs to native replication"),
         (_, "watchdog") => (Unsupported, "it belongs to the watchdog"),
         (_, "querycache") => (Unsupported, "it belongs to the query cache"),
         (_, "pcp") => (Unsupported, "there is no PCP: use SHOW pool_nodes and signals"),

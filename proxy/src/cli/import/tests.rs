@@ -2,7 +2,7 @@
 
 //! Whole files: what the result means, and what is said about the rest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -272,10 +272,23 @@ fn passwords_that_only_partly_can_be_read() {
 
 #[test]
 fn a_mode_that_is_not_there_yet_is_refused() {
-    let folder = Folder::new(&format!("{SERVERS}backend_clustering_mode = native_replication\n"));
+    let folder = Folder::new(&format!("{SERVERS}backend_clustering_mode = snapshot_isolation\n"));
     let (text, _) = convert(&folder.options()).unwrap();
     let errors = Config::parse(&text, "waypool.toml").unwrap_err().to_string();
-    assert!(errors.contains("\"native_replication\" is not supported yet"), "{errors}");
+    assert!(errors.contains("\"snapshot_isolation\" is not supported yet"), "{errors}");
+}
+
+#[test]
+fn native_replication_keeps_its_parameters() {
+    let more = "backend_clustering_mode = native_replication\nreplicate_select = on\ninsert_lock = off\n\
+                replication_stop_on_mismatch = on\nfailover_if_affected_tuples_mismatch = on\n\
+                logdir = '/var/log/pgpool'\nlobj_lock_table = 'lobjs'\n";
+    let (config, text, report) = Folder::new(&format!("{SERVERS}{more}")).import();
+    assert_eq!(config.backend_clustering_mode, ClusteringMode::NativeReplication);
+    assert!(config.replicate_select && !config.insert_lock, "{text}");
+    assert!(config.replication_stop_on_mismatch && config.failover_if_affected_tuples_mismatch);
+    assert_eq!(config.work_dir, Path::new("/var/log/pgpool"));
+    assert!(report.lines(Group::Unsupported).join("\n").contains("lobj_lock_table"), "{report}");
 }
 
 #[test]

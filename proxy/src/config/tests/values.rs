@@ -24,6 +24,10 @@ fn defaults() {
     assert_eq!(config.worker_threads, None);
     assert_eq!(config.max_client_conn, 1000);
     assert_eq!(config.backend_clustering_mode, ClusteringMode::StreamingReplication);
+    assert!(config.insert_lock && !config.replicate_select);
+    assert!(!config.replication_stop_on_mismatch && !config.failover_if_affected_tuples_mismatch);
+    assert_eq!(config.replication_deadlock_timeout, Some(secs(10)));
+    assert_eq!(config.work_dir, Path::new("."));
     assert_eq!(config.pool_mode, PoolMode::Session);
     assert!(config.pinning);
     assert_eq!(config.max_prepared_statements, 200);
@@ -54,6 +58,7 @@ fn defaults() {
     assert_eq!(config.log_standby_delay, LogStandbyDelay::IfOverThreshold);
     assert_eq!(config.replication_delay_source_cmd, None);
     assert_eq!(config.replication_delay_source_timeout, secs(10));
+    assert_eq!((config.verify_period, config.verify_rate_limit), (None, Some(64 << 20)));
     assert_eq!(config.relcache_size, 4096);
     assert_eq!(config.relcache_expire, None);
     assert_eq!(config.relcache_query_target, RelcacheQueryTarget::Primary);
@@ -116,6 +121,19 @@ fn words() {
     assert_eq!(config.log_standby_delay, LogStandbyDelay::Always);
     assert_eq!(config.relcache_query_target, RelcacheQueryTarget::LoadBalanceNode);
     assert_eq!(top("log_standby_delay = \"none\"").log_standby_delay, LogStandbyDelay::None);
+}
+
+#[test]
+fn native_replication() {
+    let config = top("backend_clustering_mode = \"native_replication\"\nreplicate_select = true\n\
+                      insert_lock = false\nreplication_stop_on_mismatch = true\n\
+                      failover_if_affected_tuples_mismatch = true\nreplication_deadlock_timeout = 0\n\
+                      work_dir = \"/var/lib/waypool\"");
+    assert_eq!(config.backend_clustering_mode, ClusteringMode::NativeReplication);
+    assert!(config.replicate_select && !config.insert_lock);
+    assert!(config.replication_stop_on_mismatch && config.failover_if_affected_tuples_mismatch);
+    assert_eq!(config.replication_deadlock_timeout, None);
+    assert_eq!(config.work_dir, Path::new("/var/lib/waypool"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the client has sent up to the next Sync or Flush, what it is, and
 //! what it asks of a server.
 
+use super::super::buffers;
 use super::super::link::Servers;
 use super::super::links::LinkError;
 use super::super::prepared::Statement;
@@ -22,24 +23,36 @@ const BATCH_LIMIT: usize = 64 * 1024;
 
 /// One message of a batch: its type and its frame in the inbox.
 #[derive(Debug, Clone)]
-pub(super) struct Message {
-    pub(super) tag: u8,
-    pub(super) frame: Range<usize>,
+pub struct Message {
+    pub tag: u8,
+    pub frame: Range<usize>,
 }
 
 /// The messages to the next Sync or Flush.
 #[derive(Debug, Default)]
 pub struct Batch {
-    pub(super) messages: Vec<Message>,
+    pub messages: Vec<Message>,
     /// What the Parse messages of the batch are, in their order.
-    pub(super) parsed: Vec<Rc<Classified>>,
+    pub parsed: Vec<Rc<Classified>>,
     /// Where its last message ends; behind the inbox if that one is long.
-    pub(super) end: usize,
+    pub end: usize,
+}
+
+impl Batch {
+    /// So many messages it holds without more memory.
+    pub(in crate::session) fn capacity(&self) -> usize {
+        self.messages.capacity().max(self.parsed.capacity())
+    }
+
+    pub(in crate::session) fn clear(&mut self) {
+        self.messages.clear();
+        self.parsed.clear();
+    }
 }
 
 /// What the messages of a batch ask of a server.
 #[derive(Debug, Default)]
-pub(super) struct Needs {
+pub struct Needs {
     pub(super) primary: bool,
     pub(super) all: bool,
     pub(super) home: Option<usize>,
@@ -54,13 +67,14 @@ pub(super) struct Needs {
     pub(super) deallocates: Option<usize>,
     /// BEGIN is among them.
     pub(super) begins: bool,
+    /// LISTEN is, or something that may.
+    pub(super) listens: bool,
 }
 
 impl Session {
     /// Collects the batch at the head of the inbox. `false`: it is incomplete.
     pub(super) fn read_batch(&mut self) -> Result<bool, End> {
-        self.batch.messages.clear();
-        self.batch.parsed.clear();
+        buffers::renew(&mut self.batch);
         let bytes = self.client.inbox.bytes();
         let mut at = 0;
         let mut complete = false;
@@ -80,18 +94,21 @@ impl Session {
             }
             if at + frame.len > bytes.len() {
                 // A long Bind or Parse passes through; its head must be here.
-                let long = at == 0 && frame.len > CLASSIFY_LIMIT && bytes.len() > HEADER_LEN + 512;
+                let long = at == 0
+                    && !self.fans_out()
+                    && frame.len > CLASSIFY_LIMIT
+                    && bytes.len() > HEADER_LEN + 512;
                 if long {
                     self.batch.messages.push(Message { tag: frame.tag, frame: 0..frame.len });
                     at = frame.len;
                     complete = true;
                 } else if at == 0 {
-                    let wanted = frame.len.min(CLASSIFY_LIMIT);
+                    let wanted = if self.fans_out() { frame.len } else { frame.len.min(CLASSIFY_LIMIT) };
                     self.client.inbox.reserve(wanted);
                     return Ok(false);
                 } else {
                     // What stands before a long message goes first, without it.
-                    complete = frame.len > CLASSIFY_LIMIT;
+                    complete = frame.len > CLASSIFY_LIMIT && !self.fans_out();
                 }
                 break;
             }
@@ -123,7 +140,7 @@ impl Session {
     }
 
     /// The part of a message that lies in the inbox, without its header.
-    pub(super) fn message_body(&self, message: &Message) -> &[u8] {
+    pub(in super::super) fn message_body(&self, message: &Message) -> &[u8] {
         body_of(&self.client.inbox, message)
     }
 
@@ -216,7 +233,7 @@ impl Session {
     }
 
     /// What a Bind will run: a statement of this batch, or an earlier one.
-    pub(super) fn bound(&self, at: usize, name: &[u8]) -> Option<Rc<Classified>> {
+    pub(in super::super) fn bound(&self, at: usize, name: &[u8]) -> Option<Rc<Classified>> {
         let mut parsed = self.batch.messages[..at].iter().filter(|message| message.tag == b'P').count();
         for message in self.batch.messages[..at].iter().rev().filter(|message| message.tag == b'P') {
             parsed -= 1;
@@ -231,7 +248,7 @@ impl Session {
 
     /// Asks the balancers about everything that the batch runs. `mark`: what
     /// they remembered before.
-    pub(super) async fn batch_needs(&self, mark: Mark) -> Result<(Needs, SessionState), LinkError> {
+    pub(in super::super) async fn batch_needs(&self, mark: Mark) -> Result<(Needs, SessionState), LinkError> {
         let mut needs = Needs::default();
         let mut state = self.state();
         match self.route_batch(&mut needs, &mut state).await {
@@ -301,6 +318,7 @@ impl Session {
         needs.deallocates = needs.deallocates.or(self.prepared_first(verdict));
         needs.add(route);
         needs.note(verdict.kind);
+        needs.listens |= self.may_listen(verdict);
         *state = SessionState { transaction: follow(after.transaction, verdict), ..after };
         if state.transaction == Told::Idle {
             state.end_transaction();
@@ -319,6 +337,7 @@ impl Session {
             let (route, after) = route.await.map_err(LinkError::Statement)?;
             router.borrow_mut().unroute(scope, &state, &after, &words, mark);
             needs.add(route);
+            needs.listens |= self.may_listen(classified.verdict());
         }
         Ok(())
     }

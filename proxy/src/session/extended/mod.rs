@@ -10,6 +10,8 @@ mod send;
 mod shared;
 
 pub use batch::Batch;
+pub(super) use batch::Message;
+pub(super) use send::edited;
 
 use super::link::{Servers, bit};
 use super::links::{Destination, LinkError};
@@ -80,6 +82,12 @@ impl Session {
         match self.run_batch().await {
             Ok(step) => Ok(step),
             Err(LinkError::End(end)) => Err(end),
+            Err(LinkError::Statement(error)) if self.is_in_fanned_cycle() => {
+                let mut out = Vec::new();
+                error.write(&mut out);
+                self.fail_cycle(&out).await?;
+                Ok(Step::Next)
+            }
             Err(LinkError::Statement(error)) => {
                 // Answers that are due come first.
                 if self.cycle.open {
@@ -154,6 +162,11 @@ impl Session {
     async fn run_batch(&mut self) -> Result<Step, LinkError> {
         self.follow_plugins();
         self.classify_batch().await?;
+        if self.fans_out()
+            && let Some(step) = Box::pin(self.fan_out_batch()).await?
+        {
+            return Ok(step);
+        }
         let mark = self.words.mark();
         let (mut needs, mut state) = self.batch_needs(mark).await?;
         if !self.cycle.open && needs.begins_to_read() && self.keep_begin_alone() {
@@ -174,6 +187,9 @@ impl Session {
             self.now_running(to.lead, to.others);
             self.sent += 1;
             self.bring_batch(to.lead);
+            if needs.listens {
+                self.bring_channels(to.lead);
+            }
         }
         self.ahead = Some(state.transaction);
         self.state = state;
@@ -185,7 +201,7 @@ impl Session {
     /// for answers that are due.
     async fn begin_cycle(&mut self, needs: &Needs) -> Result<Option<Destination>, LinkError> {
         let route = self.batch_route(needs);
-        if self.is_busy() && !self.may_pipeline(route) {
+        if self.is_busy() && (needs.listens || self.listens_soon() || !self.may_pipeline(route)) {
             return Ok(None);
         }
         self.connect_route(route, needs.kind()).await.map(Some)
@@ -257,6 +273,9 @@ impl Session {
     /// is on the primary; elsewhere nothing can have been written, and what stands
     /// before it ends. If that has failed everything to the Sync is dropped.
     pub(super) async fn close_cycle(&mut self, frame: Frame) -> Result<Step, End> {
+        if self.end_fanned_cycle().await? {
+            return Ok(Step::Next);
+        }
         let joins = self.primary() == Some(self.lead) && self.cycle.others == 0;
         if joins && self.flush_early().await? {
             let step = match frame.tag {

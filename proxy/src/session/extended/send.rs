@@ -33,7 +33,7 @@ impl Ours {
 }
 
 /// A Parse as the rewriters want it; `None`: as it is.
-pub(super) fn edited(classified: &Classified, body: &[u8], parse: Parse<'_>) -> Option<Vec<u8>> {
+pub fn edited(classified: &Classified, body: &[u8], parse: Parse<'_>) -> Option<Vec<u8>> {
     let Sent::Edited(template) = &classified.sent else {
         return None;
     };
@@ -284,6 +284,7 @@ impl Session {
         let what = self.executed(classified);
         self.count(&what, lead);
         self.watch_for_pins(what.verdict());
+        self.watch_for_listens(what.verdict());
         self.watch_bind(lead, what.verdict());
         if let Some(link) = self.links.get(lead) {
             link.conn.meter.count(Counter::Binds);

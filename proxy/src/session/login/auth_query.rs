@@ -43,7 +43,7 @@ struct Answer {
 
 #[derive(Debug, Default)]
 struct Looking {
-    connections: Vec<ServerConn>,
+    connections: Vec<Box<ServerConn>>,
     failed: Option<(Instant, PgError)>,
 }
 
@@ -195,15 +195,19 @@ impl Looking {
     }
 
     /// The kept connection for this question.
-    fn take(&mut self, question: &Question) -> Option<ServerConn> {
+    fn take(&mut self, question: &Question) -> Option<Box<ServerConn>> {
         let fits = |conn: &ServerConn| {
             *conn.identity.database == *question.database && *conn.identity.user == *question.auth_user
         };
-        let at = self.connections.iter().position(fits)?;
-        Some(self.connections.remove(at)).filter(ServerConn::is_alive)
+        let at = self.connections.iter().position(|conn| fits(conn))?;
+        Some(self.connections.remove(at)).filter(|conn| conn.is_alive())
     }
 
-    async fn ask_on(&mut self, mut conn: ServerConn, question: &Question) -> Result<Option<Secret>, Failure> {
+    async fn ask_on(
+        &mut self,
+        mut conn: Box<ServerConn>,
+        question: &Question,
+    ) -> Result<Option<Secret>, Failure> {
         let values = [&*question.user];
         let asked = conn.query_with(&question.query, &values);
         let rows = match tokio::time::timeout(question.limit, asked).await {
@@ -230,7 +234,7 @@ impl Looking {
     }
 
     /// The primary, else a server that can be read from.
-    async fn connect(&mut self, proxy: &Proxy, question: &Question) -> Result<ServerConn, PgError> {
+    async fn connect(&mut self, proxy: &Proxy, question: &Question) -> Result<Box<ServerConn>, PgError> {
         let identity = Arc::new(Identity {
             user: question.auth_user.as_str().into(),
             database: question.database.as_str().into(),

@@ -47,6 +47,12 @@ impl Places {
     }
 }
 
+impl Place {
+    pub fn user(&self) -> Arc<str> {
+        self.user.clone()
+    }
+}
+
 /// PostgreSQL's words for limits of its own.
 fn too_many(what: &str, name: &str, key: &str) -> PgError {
     PgError::fatal("53300", format!("too many connections for {what} \"{name}\""))

@@ -12,6 +12,7 @@ pub(super) fn lists(proxy: &Proxy) -> Table {
     let clients = proxy.census.clients.list().len();
     let connected = proxy.clients.load(Ordering::Relaxed);
     let servers: usize = proxy.pools.iter().map(|pool| pool.servers.list().len()).sum();
+    let notify = proxy.notify.count();
     let mut table = Table::new(&[text("list"), int("items")]);
     for (list, items) in [
         ("databases", databases::names(proxy).len() + 1),
@@ -28,6 +29,9 @@ pub(super) fn lists(proxy: &Proxy) -> Table {
         ("dns_zones", 0),
         ("dns_queries", 0),
         ("dns_pending", 0),
+        // Waypool's own: connections that LISTEN, and for how many clients.
+        ("listening_servers", notify.connections),
+        ("listening_clients", notify.clients),
     ] {
         table.rows.push(vec![list.into(), items.into()]);
     }

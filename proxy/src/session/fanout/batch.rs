@@ -1,0 +1,508 @@
+//! The extended protocol: the messages up to a Sync or Flush.
+
+use super::super::extended::{Message, edited};
+use super::super::link::{Servers, bit};
+use super::super::links::LinkError;
+use super::super::prepared::{Portal, Undo};
+use super::super::{End, Session, Step};
+use super::commit::aborted;
+use super::main_of;
+use super::plan::{Order, Plan, first_word, plan};
+use super::unit::{Result, Unit};
+use crate::census::Counter;
+use crate::fanout::Until;
+use crate::plugin::contract::{Effects, Kind};
+use crate::protocol::HEADER_LEN;
+use crate::protocol::backend::TransactionStatus;
+use crate::protocol::frontend::{self, Bind, Named, Parse, execute_portal};
+use crate::routing::Classified;
+use std::rc::Rc;
+
+/// A portal that nobody has: that its Close is answered tells that all is.
+const MARK: &[u8] = b" waypool: answered ";
+
+/// A batch on its way.
+struct Packed {
+    plan: Plan,
+    /// The only statement that it runs.
+    kind: Option<Kind>,
+    /// What the transaction is behind it, if it succeeds.
+    after: TransactionStatus,
+    until: Until,
+    text: String,
+    /// What it runs that may insert.
+    inserts: Vec<(Rc<Classified>, String)>,
+    undo: Vec<(Vec<u8>, Option<Undo>)>,
+}
+
+impl Session {
+    /// Runs the batch if it is for all servers; `None`: it is not.
+    pub(in super::super) async fn fan_out_batch(&mut self) -> std::result::Result<Option<Step>, LinkError> {
+        let Some(fan) = self.fanout.as_ref() else {
+            return Ok(None);
+        };
+        let fanned = fan.in_cycle;
+        let failed = self.has_failed() && !self.cycle.is_open();
+        if !fanned && !failed && !self.batch_goes_everywhere() {
+            return Ok(None);
+        }
+        if self.is_busy() {
+            if !self.cycle.is_open() {
+                return Ok(Some(self.block()?));
+            }
+            self.sync_early().await?;
+            if self.cycle.skips() {
+                return Ok(Some(Step::Next));
+            }
+        }
+        if failed && !self.may_run_failed() {
+            return Err(LinkError::Statement(aborted()));
+        }
+        self.cut_at_commit();
+        let mark = self.words.mark();
+        let (_, state) = self.batch_needs(mark).await?;
+        let servers = self.connect_members().await.inspect_err(|_| self.unroute(state, mark))?;
+        self.state = state;
+        self.run_packed(servers).await?;
+        Ok(Some(Step::Next))
+    }
+
+    /// Whether something of the batch is for all servers.
+    fn batch_goes_everywhere(&self) -> bool {
+        let binds = self.batch.messages.iter().any(|message| message.tag == b'B');
+        if !binds && self.batch.parsed.iter().any(|what| self.goes_everywhere(what.verdict())) {
+            return true;
+        }
+        self.batch.messages.iter().enumerate().any(|(at, message)| {
+            let body = self.message_body(message);
+            let what = match message.tag {
+                b'B' => Bind::read(body).and_then(|bind| self.bound(at, bind.statement)),
+                b'E' if !binds => execute_portal(body).and_then(|name| self.portal_of(name)),
+                b'C' | b'D' if !binds => match Named::read(body) {
+                    Some(Named::Statement(name)) => {
+                        self.prepared.get(name).map(|statement| statement.classified.borrow().clone())
+                    }
+                    Some(Named::Portal(name)) => self.portal_of(name),
+                    None => None,
+                },
+                _ => None,
+            };
+            what.is_some_and(|what| self.goes_everywhere(self.executed(what).verdict()))
+        })
+    }
+
+    fn portal_of(&self, name: &[u8]) -> Option<Rc<Classified>> {
+        self.prepared.portal(name).map(|portal| portal.classified.clone())
+    }
+
+    /// What the batch runs, in order.
+    fn batch_runs(&self) -> Vec<(usize, Rc<Classified>)> {
+        let binds = self.batch.messages.iter().enumerate().filter(|(_, message)| message.tag == b'B');
+        let runs = binds.filter_map(|(at, message)| {
+            let bind = Bind::read(self.message_body(message))?;
+            Some((at, self.bound(at, bind.statement)?))
+        });
+        runs.collect()
+    }
+
+    /// In a failed transaction: only what ends it, or what runs nothing at all.
+    fn may_run_failed(&self) -> bool {
+        let runs = self.batch_runs();
+        let ends = |kind| matches!(kind, Kind::Commit | Kind::Rollback | Kind::RollbackTo);
+        match runs.as_slice() {
+            [] => self.batch.messages.iter().all(|message| matches!(message.tag, b'C' | b'S' | b'H')),
+            [(_, only)] => {
+                let syncs = self.batch.messages.last().is_some_and(|last| last.tag == b'S');
+                ends(only.verdict().kind) && syncs
+            }
+            _ => false,
+        }
+    }
+
+    /// COMMIT is a unit of its own: it ends on the main server last.
+    fn cut_at_commit(&mut self) {
+        let runs = self.batch_runs();
+        let commits =
+            |what: &Classified| matches!(what.verdict().kind, Kind::Commit | Kind::PrepareTransaction);
+        let Some(commit) = runs.iter().position(|(_, what)| commits(what)) else {
+            return;
+        };
+        let messages = &self.batch.messages;
+        let executed_before =
+            |limit: usize| messages[..limit].iter().rposition(|message| message.tag == b'E');
+        let cut = if commit > 0 {
+            executed_before(runs[commit].0)
+        } else if let Some((next, _)) = runs.get(1) {
+            executed_before(*next)
+        } else {
+            None
+        };
+        let Some(cut) = cut else {
+            return;
+        };
+        self.batch.end = messages[cut].frame.end;
+        self.batch.messages.truncate(cut + 1);
+        let parses = self.batch.messages.iter().filter(|message| message.tag == b'P').count();
+        self.batch.parsed.truncate(parses);
+    }
+
+    async fn run_packed(&mut self, servers: Servers) -> std::result::Result<(), LinkError> {
+        let main = main_of(servers);
+        for (_, what) in self.batch_runs() {
+            self.bring_prepared_everywhere(&what).await?;
+        }
+        let mut bytes = std::mem::take(&mut self.fan().unit);
+        bytes.clear();
+        let packed = self.pack(&mut bytes, servers)?;
+        self.fan().unit_is_extended = true;
+        let unit = Unit { bytes: &bytes, until: packed.until, text: &packed.text };
+        let run = self.run_packed_unit(unit, &packed, servers).await;
+        let fan = self.fan();
+        fan.unit = bytes;
+        fan.unit_is_extended = false;
+        let result = run?;
+        self.settle_parses(packed.undo, &result.parsed);
+        let left = self.links.which(|_| true) & servers;
+        let main = if left == 0 { main } else { main_of(left) };
+        Ok(self.finish_batch(main, packed.after, result).await?)
+    }
+
+    async fn run_packed_unit(
+        &mut self,
+        unit: Unit<'_>,
+        packed: &Packed,
+        servers: Servers,
+    ) -> std::result::Result<Result, LinkError> {
+        if self.has_failed()
+            && let Some(kind) = packed.kind
+        {
+            return self.run_failed(unit, kind).await;
+        }
+        if self.has_failed() {
+            let result = self.run_unit(unit, packed.plan, servers).await?;
+            return Ok(Result { status: TransactionStatus::Failed, ..result });
+        }
+        // In the middle of a cycle it is too late.
+        let opens = self.fan().open == 0
+            && (packed.plan.internal || self.transaction.status != TransactionStatus::Idle);
+        for (classified, text) in packed.inserts.iter().filter(|_| opens) {
+            if let Some(failed) = self.lock_for_insert(classified, text, servers).await? {
+                return Ok(Result { ended: packed.until == Until::Ready, ..failed });
+            }
+        }
+        let result = match packed.plan.order {
+            Order::Commit => self.commit_unit(unit, servers).await?,
+            Order::Prepare => self.prepare_transaction(unit, packed.plan, servers).await?,
+            _ => self.run_unit(unit, packed.plan, servers).await?,
+        };
+        Ok(result)
+    }
+
+    /// A unit that ends with Sync is over; of another one the cycle goes on, unless
+    /// it has failed: then the servers are brought to its end, and the rest of it
+    /// is skipped.
+    async fn finish_batch(
+        &mut self,
+        main: usize,
+        after: TransactionStatus,
+        result: Result,
+    ) -> std::result::Result<(), End> {
+        if result.ended {
+            self.cycle.clear();
+            self.fan().in_cycle = false;
+            return self.finish_unit(main, result);
+        }
+        let fan = self.fan();
+        (fan.in_cycle, fan.ahead) = (true, after);
+        self.cycle.reopen();
+        self.lead = main;
+        self.cancel.set_running(0);
+        if !result.failed {
+            return self.answer(&result.last);
+        }
+        self.fail_cycle(&result.last).await
+    }
+
+    pub(in super::super) fn is_in_fanned_cycle(&self) -> bool {
+        self.fanout.as_ref().is_some_and(|fan| fan.in_cycle)
+    }
+
+    /// An error in the middle of a cycle: the servers come to its end, and the
+    /// rest of it is skipped.
+    pub(in super::super) async fn fail_cycle(&mut self, error: &[u8]) -> std::result::Result<(), End> {
+        self.sync_open().await?;
+        if self.fan().internal {
+            self.end_internal("ROLLBACK").await?;
+        }
+        let status = match self.links.which(super::super::link::Link::in_transaction) {
+            0 => TransactionStatus::Idle,
+            _ => TransactionStatus::Failed,
+        };
+        self.answer(error)?;
+        self.fan().in_cycle = false;
+        self.transaction.failed = true;
+        self.on_ready(status)?;
+        self.transaction.failed = true;
+        self.cycle.lost(true);
+        Ok(())
+    }
+
+    /// A Query comes where a Sync was due: what stands before it ends.
+    pub(in super::super) async fn end_fanned_cycle(&mut self) -> std::result::Result<bool, End> {
+        if !self.is_in_fanned_cycle() {
+            return Ok(false);
+        }
+        let servers = self.fan().open;
+        let main = main_of(servers);
+        let unit = Unit { bytes: b"S\0\0\0\x04", until: Until::Ready, text: "" };
+        let plan = Plan { order: Order::MainFirst, ..Plan::default() };
+        let mut result = self.run_unit(unit, plan, servers).await?;
+        let fan = self.fan();
+        (fan.in_cycle, fan.open) = (false, 0);
+        self.cycle.clear();
+        self.answer(&std::mem::take(&mut result.last))?;
+        self.lead = main;
+        self.transaction.failed |= result.failed;
+        if result.status == TransactionStatus::Idle {
+            self.fan().wrote = false;
+        }
+        self.on_ready(result.status)?;
+        Ok(true)
+    }
+
+    /// What servers got a statement, and whether the name means what it did.
+    fn settle_parses(&mut self, undo: Vec<(Vec<u8>, Option<Undo>)>, parsed: &[(usize, usize)]) {
+        for (at, (name, undo)) in undo.into_iter().enumerate().rev() {
+            let on = parsed.iter().filter(|(_, count)| *count > at).fold(0, |on, (id, _)| on | bit(*id));
+            match (on, undo) {
+                (0, Some(undo)) => self.prepared.undo(undo),
+                (0, None) => self.prepared.close(&name, usize::MAX),
+                _ => {
+                    if let Some(statement) = self.prepared.get(&name) {
+                        statement.on.set(on);
+                    }
+                }
+            }
+        }
+    }
+}
+
+// === packing ===
+
+impl Session {
+    /// Takes the batch out of the inbox: what is sent, and what is to be known.
+    fn pack(&mut self, bytes: &mut Vec<u8>, servers: Servers) -> std::result::Result<Packed, LinkError> {
+        let batch = std::mem::take(&mut self.batch);
+        if !self.cycle.is_open() {
+            self.sent += 1;
+            self.now_running(main_of(servers), servers);
+        }
+        let mut status = match self.fan().in_cycle {
+            true => self.fan().ahead,
+            false => self.transaction.status,
+        };
+        let began = status;
+        let mut packed = Packed {
+            plan: Plan::default(),
+            kind: None,
+            after: status,
+            until: Until::Ready,
+            text: String::new(),
+            inserts: Vec::new(),
+            undo: Vec::new(),
+        };
+        let (mut plans, mut runs, mut closes, mut syncs) = (None, 0, 0, false);
+        let mut parsed = batch.parsed.iter();
+        let mut begins = false;
+        for (at, message) in batch.messages.iter().enumerate() {
+            match message.tag {
+                b'P' => self.pack_parse(message, parsed.next(), bytes, servers, &mut packed),
+                b'B' => {
+                    let bound = self.pack_bind(&batch.messages, at, bytes, servers);
+                    if let Some((classified, text)) = bound {
+                        let what = self.executed(classified.clone());
+                        let one = plan(what.verdict(), status, first_word(text.as_bytes()));
+                        begins |= what.verdict().kind == Kind::Begin;
+                        self.note_isolation(&classified);
+                        status = follow(status, what.verdict().kind);
+                        plans = Some(plans.map_or(one, |plans: Plan| plans.and(one)));
+                        if classified.verdict().kind == Kind::Dml {
+                            packed.inserts.push((classified.clone(), text.clone()));
+                        }
+                        packed.kind = (runs == 0).then(|| classified.verdict().kind);
+                        packed.text = text;
+                        runs += 1;
+                    }
+                }
+                b'D' => self.pack_describe(message, bytes, servers),
+                b'C' => {
+                    closes += 1;
+                    match Named::read(self.message_body(message)) {
+                        Some(Named::Statement(name)) => {
+                            let name = name.to_vec();
+                            self.close_everywhere(&name);
+                        }
+                        Some(Named::Portal(name)) => {
+                            let name = name.to_vec();
+                            self.prepared.close_portal(&name);
+                        }
+                        None => {}
+                    }
+                    bytes.extend_from_slice(self.frame(message));
+                }
+                b'S' => {
+                    syncs = true;
+                    bytes.extend_from_slice(self.frame(message));
+                }
+                b'H' => {}
+                _ => bytes.extend_from_slice(self.frame(message)),
+            }
+        }
+        packed.after = status;
+        packed.plan = plans.unwrap_or(Plan { order: Order::MainFirst, several: true, ..Plan::default() });
+        // Where the client begins its own, there is none of ours.
+        packed.plan.internal &= began == TransactionStatus::Idle && !begins;
+        if !syncs {
+            frontend::close_portal(bytes, MARK);
+            frontend::flush(bytes);
+            packed.until = Until::Closes(closes + 1);
+        }
+        self.client.inbox.consume(batch.end.min(self.client.inbox.len()));
+        self.batch = batch;
+        Ok(packed)
+    }
+
+    fn frame(&self, message: &Message) -> &[u8] {
+        &self.client.inbox.bytes()[message.frame.clone()]
+    }
+
+    fn pack_parse(
+        &mut self,
+        message: &Message,
+        classified: Option<&Rc<Classified>>,
+        bytes: &mut Vec<u8>,
+        servers: Servers,
+        packed: &mut Packed,
+    ) {
+        let frame = self.frame(message).to_vec();
+        let (Some(parse), Some(classified)) = (Parse::read(&frame[HEADER_LEN..]), classified) else {
+            bytes.extend_from_slice(&frame);
+            return;
+        };
+        for id in (0..self.links.len()).filter(|id| servers & bit(*id) != 0) {
+            if self.prepared.take_stale(parse.statement, id) {
+                let mut close = Vec::new();
+                frontend::close_statement(&mut close, parse.statement);
+                self.fan().prepare(id, &close);
+            }
+            if let Some(link) = self.links.get(id) {
+                link.conn.meter.count(Counter::ServerParses);
+            }
+        }
+        let edited = edited(classified, &frame[HEADER_LEN..], parse);
+        let text = String::from_utf8_lossy(parse.text).into_owned();
+        let undo = self.prepared.parse(
+            parse.statement,
+            &frame,
+            edited.as_deref(),
+            classified.clone(),
+            main_of(servers),
+        );
+        if let Some(statement) = self.prepared.get(parse.statement) {
+            statement.on.set(servers);
+        }
+        packed.undo.push((parse.statement.to_vec(), undo));
+        bytes.extend_from_slice(edited.as_deref().unwrap_or(&frame));
+        let _ = self.tell_nodes("Parse: ", text.as_bytes(), servers);
+    }
+
+    /// What a Bind runs, and its text.
+    fn pack_bind(
+        &mut self,
+        messages: &[Message],
+        at: usize,
+        bytes: &mut Vec<u8>,
+        servers: Servers,
+    ) -> Option<(Rc<Classified>, String)> {
+        let main = main_of(servers);
+        let frame = self.frame(&messages[at]).to_vec();
+        bytes.extend_from_slice(&frame);
+        let bind = Bind::read(&frame[HEADER_LEN..])?;
+        let is_here = messages[..at].iter().any(|message| {
+            let parse = Parse::read(self.message_body(message)).filter(|_| message.tag == b'P');
+            parse.is_some_and(|parse| parse.statement == bind.statement)
+        });
+        let Some(statement) = self.prepared.get(bind.statement).cloned() else {
+            let statement = self.prepared.sql_named(bind.statement)?.clone();
+            self.prepared
+                .bind(bind.portal, Portal { server: main, classified: statement.classified.clone() });
+            return Some((statement.classified, String::from_utf8_lossy(&statement.text).into_owned()));
+        };
+        if !is_here {
+            self.prepare_everywhere(&statement, servers);
+        }
+        let classified = statement.classified.borrow().clone();
+        self.prepared.bind(bind.portal, Portal { server: main, classified: classified.clone() });
+        let text = Parse::read(&statement.parse()[HEADER_LEN..]).map(|parse| parse.text.to_vec());
+        let text = text.unwrap_or_default();
+        if self.has_effects(&classified) {
+            self.note(&classified, &text, servers);
+        }
+        if classified.verdict().effects.contains(Effects::UNUSED_DATABASE) {
+            self.worker.proxy.close_unused();
+        }
+        self.make_sticky(&classified, main);
+        let what = self.executed(classified.clone());
+        self.count_everywhere(&what, servers);
+        self.watch_bind(main, what.verdict());
+        let _ = self.tell_nodes("Execute: ", &text, servers);
+        Some((classified, String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    fn pack_describe(&mut self, message: &Message, bytes: &mut Vec<u8>, servers: Servers) {
+        let frame = self.frame(message).to_vec();
+        bytes.extend_from_slice(&frame);
+        if let Some(Named::Statement(name)) = Named::read(&frame[HEADER_LEN..])
+            && let Some(statement) = self.prepared.get(name).cloned()
+        {
+            self.prepare_everywhere(&statement, servers);
+        }
+    }
+
+    /// Has a statement prepared where it is not.
+    fn prepare_everywhere(&mut self, statement: &super::super::prepared::Statement, servers: Servers) {
+        let missing = servers & !statement.on.get();
+        let Some(parse) = Parse::read(&statement.parse()[HEADER_LEN..]) else {
+            return;
+        };
+        for id in (0..self.links.len()).filter(|id| missing & bit(*id) != 0) {
+            let mut ours = Vec::new();
+            if self.prepared.take_stale(parse.statement, id) {
+                frontend::close_statement(&mut ours, parse.statement);
+            }
+            ours.extend_from_slice(statement.parse());
+            self.fan().prepare(id, &ours);
+        }
+        statement.on.set(statement.on.get() | servers);
+    }
+
+    /// The Close goes to all who may have it.
+    fn close_everywhere(&mut self, name: &[u8]) {
+        let linked = self.links.which(|_| true);
+        if let Some(statement) = self.prepared.get(name) {
+            statement.on.set(statement.on.get() & !linked);
+        }
+        for id in (0..self.links.len()).filter(|id| linked & bit(*id) != 0) {
+            self.prepared.take_stale(name, id);
+        }
+        self.prepared.close(name, usize::MAX);
+    }
+}
+
+fn follow(before: TransactionStatus, kind: Kind) -> TransactionStatus {
+    match (kind, before) {
+        (Kind::Begin, TransactionStatus::Idle) => TransactionStatus::Open,
+        (Kind::Commit | Kind::Rollback | Kind::PrepareTransaction, _) => TransactionStatus::Idle,
+        (_, before) => before,
+    }
+}

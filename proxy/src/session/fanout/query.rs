@@ -1,0 +1,171 @@
+//! The simple protocol: Query and FunctionCall.
+
+use super::super::link::{Link, bit};
+use super::super::links::LinkError;
+use super::super::{End, Session};
+use super::main_of;
+use super::plan::{Order, first_word, plan};
+use super::unit::{Result, Unit};
+use crate::fanout::Until;
+use crate::plugin::contract::{Effects, Kind};
+use crate::protocol::backend::TransactionStatus;
+use crate::protocol::frontend;
+use crate::protocol::{Frame, HEADER_LEN};
+use crate::routing::Classified;
+use std::rc::Rc;
+use std::time::Instant;
+
+impl Session {
+    /// Runs a Query on all servers. `edited`: the text as rewriters want it;
+    /// `what`: what an EXECUTE executes.
+    pub(in super::super) async fn fan_out_query(
+        &mut self,
+        frame: Frame,
+        edited: Option<Vec<u8>>,
+        classified: &Rc<Classified>,
+        what: &Rc<Classified>,
+        began: Option<Instant>,
+    ) -> std::result::Result<(), LinkError> {
+        let mut bytes = std::mem::take(&mut self.fan().unit);
+        bytes.clear();
+        match &edited {
+            Some(edited) => frontend::query(&mut bytes, edited),
+            None => bytes.extend_from_slice(&self.client.inbox.bytes()[..frame.len]),
+        }
+        let is_query = bytes.first() == Some(&b'Q');
+        let text = frontend::query_text(&bytes[HEADER_LEN..]).filter(|_| is_query).unwrap_or_default();
+        let text = String::from_utf8_lossy(text).into_owned();
+        let unit = Unit { bytes: &bytes, until: Until::Ready, text: &text };
+        let run = self.run_query_unit(frame, unit, classified, what, began).await;
+        self.fan().unit = bytes;
+        let (main, result) = run?;
+        Ok(self.finish_unit(main, result)?)
+    }
+
+    async fn run_query_unit(
+        &mut self,
+        frame: Frame,
+        unit: Unit<'_>,
+        classified: &Rc<Classified>,
+        what: &Rc<Classified>,
+        began: Option<Instant>,
+    ) -> std::result::Result<(usize, Result), LinkError> {
+        let (verdict, kind) = (what.verdict(), classified.verdict().kind);
+        let failed = self.has_failed();
+        if failed && !matches!(kind, Kind::Commit | Kind::Rollback | Kind::RollbackTo) {
+            return Err(LinkError::Statement(super::commit::aborted()));
+        }
+        let servers = self.connect_members().await?;
+        let main = main_of(servers);
+        self.bring_prepared_everywhere(classified).await?;
+        if verdict.effects.contains(Effects::UNUSED_DATABASE) {
+            self.worker.proxy.close_unused();
+        }
+        if self.has_effects(classified) {
+            let text: Box<[u8]> = unit.text.as_bytes().into();
+            self.note(classified, &text, servers);
+        }
+        self.make_sticky(classified, main);
+        self.tell_nodes("", unit.text.as_bytes(), servers)?;
+        self.count_everywhere(what, servers);
+        if let Some(began) = began {
+            self.watch_query(began, main, verdict);
+        }
+        self.client.inbox.consume(frame.len);
+        self.prepared.forget_unnamed();
+        self.sent += 1;
+        self.now_running(main, servers);
+        if failed {
+            let result = self.run_failed(unit, kind).await;
+            return result.map(|result| (main, result));
+        }
+        let plan = plan(verdict, self.transaction.status, first_word(unit.text.as_bytes()));
+        self.note_isolation(classified);
+        let result = match plan.order {
+            Order::Commit => self.commit_unit(unit, servers).await?,
+            Order::Prepare => self.prepare_transaction(unit, plan, servers).await?,
+            _ => match self.lock_for_insert(classified, unit.text, servers).await? {
+                Some(failed) => failed,
+                None => self.run_unit(unit, plan, servers).await?,
+            },
+        };
+        // The main server may be another one by now.
+        let left = self.links.which(|_| true) & servers;
+        Ok((if left == 0 { main } else { main_of(left) }, result))
+    }
+
+    /// COMMIT of the client's transaction.
+    pub(super) async fn commit_unit(
+        &mut self,
+        unit: Unit<'_>,
+        servers: super::Servers,
+    ) -> std::result::Result<Result, End> {
+        use super::commit::Committed::{No, Yes};
+        let (hearing, failed) = match self.commit(servers, unit.bytes, unit.until).await? {
+            Yes(hearing) => (hearing, false),
+            No(hearing) => (hearing, true),
+        };
+        let status = hearing.status().unwrap_or_default();
+        self.watch_marks(&hearing.marks);
+        let ended = hearing.status().is_some();
+        Ok(Result { ended, ..Result::ended(hearing.held, status, failed) })
+    }
+
+    /// All servers have it prepared, or none.
+    pub(super) async fn prepare_transaction(
+        &mut self,
+        unit: Unit<'_>,
+        plan: super::plan::Plan,
+        servers: super::Servers,
+    ) -> std::result::Result<Result, End> {
+        let result = self.run_unit(unit, plan, servers).await?;
+        let prepared = self.links.which(|link| !link.in_transaction());
+        if result.failed && prepared != 0 {
+            let left = self.links.which(Link::in_transaction);
+            if let Some(name) = prepared_name(unit.text) {
+                self.run_on(prepared, &format!("ROLLBACK PREPARED {name}")).await?;
+            }
+            self.run_on(left, "ROLLBACK").await?;
+            return Ok(Result { status: TransactionStatus::Idle, ..result });
+        }
+        Ok(result)
+    }
+
+    /// Whoever commits decides by it.
+    pub(super) fn note_isolation(&mut self, classified: &Classified) {
+        if classified.verdict().effects.contains(Effects::SERIALIZABLE) {
+            self.fan().serializable = true;
+        }
+    }
+
+    /// What an EXECUTE, or what embeds one, needs to be prepared by SQL.
+    pub(super) async fn bring_prepared_everywhere(
+        &mut self,
+        classified: &Classified,
+    ) -> std::result::Result<(), End> {
+        let Some(name) = classified.verdict().name.as_deref() else {
+            return Ok(());
+        };
+        let all = self.links.which(|_| true);
+        if self.prepared.sql.get(name).is_none_or(|statement| statement.on & all == all) {
+            return Ok(());
+        }
+        for id in (0..self.links.len()).filter(|id| all & bit(*id) != 0) {
+            self.bring_prepared(classified, id);
+        }
+        self.drain(all).await
+    }
+
+    pub(super) fn count_everywhere(&self, what: &Classified, servers: super::Servers) {
+        for id in (0..self.links.len()).filter(|id| servers & bit(*id) != 0) {
+            self.count(what, id);
+        }
+    }
+}
+
+/// The name in `PREPARE TRANSACTION 'name'`, as it stands there.
+fn prepared_name(text: &str) -> Option<&str> {
+    let word = "transaction";
+    let at = text.to_ascii_lowercase().find(word)?;
+    Some(text.get(at + word.len()..)?.trim().trim_end_matches(';').trim_end())
+}
