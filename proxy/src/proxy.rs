@@ -6,7 +6,7 @@ use crate::auth::{Secret, Users};
 use crate::census::Census;
 use crate::children::Children;
 use crate::cluster::{Backend, Cluster, Timing};
-use crate::commit::CommitGate;
+use crate::commit::{CommitGate, Decisions};
 use crate::config::{self, Config, ConfigErrors, Plugins, RelcacheQueryTarget, SslMode};
 use crate::doors::Doors;
 use crate::handover::{Listeners, Predecessors};
@@ -28,7 +28,7 @@ use arc_swap::{ArcSwap, Guard};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Of a server connection that nobody uses, when the proxy is about to end.
@@ -78,6 +78,8 @@ pub struct Proxy {
     pub notify: Hub,
     /// What commits on several servers pass.
     pub commit_gate: CommitGate,
+    /// With `commit_mode = "two_phase"`.
+    pub decisions: OnceLock<Arc<Decisions>>,
     /// What comparing the servers has shown.
     pub verification: Checks,
     lookup: Arc<Lookup>,
@@ -185,6 +187,7 @@ impl Proxy {
             orders: Orders::default(),
             notify: Hub::default(),
             commit_gate: CommitGate::default(),
+            decisions: OnceLock::new(),
             verification: Checks::default(),
             lookup,
             facts: Mutex::default(),

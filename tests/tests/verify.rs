@@ -275,3 +275,68 @@ fn a_running_proxy_finds_divergence_by_itself() {
     wait_until("they are found equal again", equal);
     proxy.stop();
 }
+
+/// While clients write through the proxy, on all servers, snapshots show the
+/// same: there is no need to look twice.
+#[test]
+fn servers_are_compared_between_commits_while_clients_write() {
+    let cluster = Cluster::builder().independent(2).start().unwrap();
+    let proxy = Proxy::builder(&cluster)
+        .top("backend_clustering_mode = \"native_replication\"\nlog_min_messages = \"info\"")
+        .start();
+    psql(
+        &proxy,
+        "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT n, '' FROM generate_series(1, 50) n",
+    );
+    let verify = || {
+        let mut command = Command::new(waypool());
+        run(command.arg("verify").arg("-c").arg(proxy.config_path()), "")
+    };
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stopped = || stop.load(std::sync::atomic::Ordering::Relaxed);
+    let (proxy, stopped) = (&proxy, &stopped);
+    std::thread::scope(|scope| {
+        for client in 0..3 {
+            scope.spawn(move || {
+                let mut session = waypool_tests::raw::Raw::login(proxy);
+                let mut number = 0;
+                while !stopped() {
+                    number += 1;
+                    session.run(&format!(
+                        "UPDATE t SET v = '{client} {number}' WHERE id <= 50 AND id % 3 = {client}"
+                    ));
+                }
+            });
+        }
+        for _ in 0..5 {
+            let finished = verify();
+            assert_eq!(finished.status.code(), Some(0), "{finished}");
+            assert!(finished.stdout.contains("which the running proxy has given"), "{finished}");
+        }
+        // Whom nobody tells: the proxy commits on.
+        cluster.server(1).psql("INSERT INTO t VALUES (1000, 'planted')").unwrap();
+        let finished = verify();
+        assert_eq!(finished.status.code(), Some(1), "{finished}");
+        assert!(
+            finished.stdout.contains("id=1000: row is missing on backend 0, there on backend 1"),
+            "{finished}"
+        );
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+/// `on_divergence = "detach"`
+#[test]
+fn a_server_that_differs_can_be_detached() {
+    let cluster = Cluster::builder().independent(2).start().unwrap();
+    let proxy = Proxy::builder(&cluster)
+        .top("backend_clustering_mode = \"native_replication\"\nverify_period = \"1s\"\non_divergence = \"detach\"")
+        .start();
+    psql(&proxy, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a')");
+    cluster.server(1).psql("UPDATE t SET v = 'b'").unwrap();
+    proxy.wait_for_log("it differs from the others (on_divergence)");
+    assert_eq!(psql(&proxy, "SELECT v FROM t"), "a");
+    psql(&proxy, "UPDATE t SET v = 'c'");
+    assert_eq!(cluster.server(1).psql("SELECT v FROM t").unwrap(), "b");
+    proxy.stop();
+}

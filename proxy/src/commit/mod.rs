@@ -3,13 +3,14 @@
 //! - `gate`: commits pass it; who closes it has a moment in which no transaction
 //!   is between the servers.
 //! - `two_phase`: all servers commit, or none. `decisions`: its log.
-//! - `resolve`: ends what a crash has left prepared.
+//! - `resolve`: ends what a crash has left prepared; `resolver`: in a running proxy.
 //! - `join`: several servers asked at the same time.
 
 pub mod decisions;
 mod gate;
 mod join;
 pub mod resolve;
+pub mod resolver;
 #[cfg(test)]
 mod tests;
 pub mod two_phase;

@@ -1,6 +1,7 @@
 //! The comparison that a running proxy makes every `verify_period`.
 
 use super::{NoGate, Options, Outcome, Report, Servers, verify};
+use crate::config::OnDivergence;
 use crate::proxy::Proxy;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,7 +84,21 @@ async fn check(proxy: &Proxy) {
         result: compared.map_err(|failure| failure.to_string()),
     };
     report(&last);
+    if let (Ok(report), OnDivergence::Detach) = (&last.result, config.on_divergence)
+        && report.outcome() == Outcome::Differs
+    {
+        detach(proxy, report);
+    }
     proxy.verification.note(last);
+}
+
+/// Those that differ from the others are not used any more.
+fn detach(proxy: &Proxy, report: &Report) {
+    for server in report.minority() {
+        if !proxy.cluster.detach(server, "it differs from the others (on_divergence)") {
+            tracing::error!(backend = server, "it differs, and stays in use: it cannot be detached");
+        }
+    }
 }
 
 fn report(last: &Last) {

@@ -1,6 +1,7 @@
 //! What is said of a comparison.
 
 use super::Failure;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// All of it.
@@ -87,6 +88,30 @@ impl Report {
         self.databases.iter().map(|database| database.tables.len()).sum()
     }
 
+    /// The servers that differ from most of the others in something; of two halves,
+    /// those without the first server. Never all.
+    pub fn minority(&self) -> Vec<usize> {
+        let mut minority = BTreeSet::new();
+        let of_databases = self.databases.iter().flat_map(|database| {
+            let rows = database.tables.iter().flat_map(TableReport::values);
+            database.differences.iter().map(|difference| &difference.values).chain(rows)
+        });
+        for values in self.differences.iter().map(|difference| &difference.values).chain(of_databases) {
+            let with = |value: &String| values.iter().filter(|other| *other == value).count();
+            // The first one wins a tie.
+            let Some(most) = values.iter().rev().max_by_key(|value| with(value)) else {
+                continue;
+            };
+            let others = self.servers.iter().zip(values).filter(|(_, value)| *value != most);
+            minority.extend(others.map(|(server, _)| *server));
+        }
+        match minority.len() < self.servers.len() {
+            true => minority.into_iter().collect(),
+            // Each is wrong about something: the first one is believed.
+            false => self.servers.iter().skip(1).copied().collect(),
+        }
+    }
+
     /// What differs, in words of one line each.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> =
@@ -146,6 +171,15 @@ impl TableReport {
             Verdict::Differs { .. } => Outcome::Differs,
             Verdict::Moving | Verdict::Failed(_) => Outcome::Incomplete,
         }
+    }
+
+    /// Of each column that differs, the values by server.
+    fn values(&self) -> impl Iterator<Item = &Vec<String>> {
+        let rows = match &self.verdict {
+            Verdict::Differs { rows, .. } => rows.as_slice(),
+            _ => &[],
+        };
+        rows.iter().flat_map(|row| row.columns.iter().map(|(_, values)| values))
     }
 
     /// What is to be said of it beyond its line of the table.

@@ -83,7 +83,7 @@ impl Servers {
 
     /// Whether it is the proxy that commits on all of them.
     pub fn commits_here(&self) -> bool {
-        false
+        self.mode == ClusteringMode::NativeReplication
     }
 
     pub(super) fn first_database(&self) -> &str {

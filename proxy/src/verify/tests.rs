@@ -40,6 +40,24 @@ fn a_row_is_told_with_the_servers_that_have_it_so() {
     );
 }
 
+/// `on_divergence = "detach"`
+#[test]
+fn the_minority_is_wrong_and_of_two_halves_the_second() {
+    let differs = |values: &[&str]| {
+        let values = values.iter().map(|value| (*value).to_owned()).collect();
+        let row = RowDifference { row: "id=7".to_owned(), columns: vec![("v".to_owned(), values)] };
+        table(Verdict::Differs { rows: vec![row], count: 1, more: false })
+    };
+    assert_eq!(report(vec![differs(&["a", "b", "b"])], vec![]).minority(), [0]);
+    assert_eq!(report(vec![differs(&["a", "b", "c"])], vec![]).minority(), [2, 3]);
+    let all_wrong = vec![differs(&["a", "b", "b"]), differs(&["a", "b", "a"]), differs(&["a", "a", "b"])];
+    assert_eq!(report(all_wrong, vec![]).minority(), [2, 3]);
+    assert!(report(vec![table(Verdict::Equal)], vec![]).minority().is_empty());
+    let mut two = report(vec![differs(&["a", "b"])], vec![]);
+    two.servers = vec![1, 2];
+    assert_eq!(two.minority(), [2]);
+}
+
 #[test]
 fn servers_differ_if_one_does() {
     assert!(!differ(&[1, 1, 1]));

@@ -19,6 +19,7 @@ mod failed;
 mod lock;
 mod plan;
 mod query;
+mod two_phase;
 mod unit;
 
 use super::link::{Link, Servers, bit};
