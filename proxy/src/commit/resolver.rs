@@ -39,7 +39,7 @@ struct Resolved {
     user: Arc<str>,
     database: Arc<str>,
     credentials: Credentials,
-    conn: Option<ServerConn>,
+    conn: Option<Box<ServerConn>>,
 }
 
 /// To be called when the servers have been looked at, and before clients come.
