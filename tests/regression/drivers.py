@@ -36,6 +36,9 @@ PACKAGES = [
 SETTINGS = ["max_prepared_transactions=10", "wal_level=logical", "max_connections=200"]
 # The reads of a test come right behind its writes.
 WAITING = ["synchronous_standby_names=*", "synchronous_commit=remote_apply"]
+# What differs in session mode, see docs/clients.md: a read whose connection is
+# closed by the server is asked again; notices of a login are not passed on.
+KNOWN = {"tests/test_cursor.py::CursorTests::test_external_close_async", "notices"}
 # What became of each test.
 Outcomes = dict[str, str]
 
@@ -240,10 +243,12 @@ def compare(suite, arguments) -> int:
             print(f"{suite.name} {way}: {ends}", flush=True)
         # A test that is not sure of itself may differ once.
         again = {way: suite.run(port, FOLDER / f"{suite.name}-{way}-again", names) for way, port in ways.items()} if names else first
-        names = [name for name in differing(*again.values()) if name in names]
+        same = lambda name: all(first[way].get(name) == again[way].get(name) for way in ways)
+        names = [name for name in differing(*again.values()) if name in names and same(name)]
         for name in names:
-            print(f"  {name}: {again['direct'].get(name)} directly, {again['through'].get(name)} through Waypool")
-    return len(names)
+            known = " (known)" if name in KNOWN else ""
+            print(f"  {name}: {again['direct'].get(name)} directly, {again['through'].get(name)} through Waypool{known}")
+    return sum(name not in KNOWN for name in names)
 
 
 def main() -> None:

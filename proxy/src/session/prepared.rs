@@ -211,6 +211,13 @@ impl Prepared {
         self.unnamed = None;
     }
 
+    /// A simple Query of ours has dropped the unnamed statement on this server.
+    pub fn lose_unnamed(&self, server: usize) {
+        if let Some(statement) = &self.unnamed {
+            statement.on.set(statement.on.get() & !bit(server));
+        }
+    }
+
     /// The client closes a statement. Servers other than `server` still have
     /// it: they are told when the name is used there again.
     pub fn close(&mut self, name: &[u8], server: usize) {

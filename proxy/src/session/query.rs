@@ -297,10 +297,15 @@ impl Session {
             Kind::Begin | Kind::Commit | Kind::Rollback => true,
             Kind::Savepoint | Kind::Release | Kind::RollbackTo => true,
             Kind::Prepare | Kind::Execute | Kind::Deallocate => true,
+            // Every server has it; but what it leaves in the session.
+            Kind::Ddl | Kind::Lock | Kind::Cursor | Kind::PrepareTransaction | Kind::FinishPrepared => {
+                self.fans_out() && !verdict.effects.contains(Effects::SESSION_STATE)
+            }
             _ => false,
         };
         if !rebuildable && self.primary() == Some(lead) {
             self.sticky = true;
+            self.note_listening(verdict.kind);
         }
     }
 

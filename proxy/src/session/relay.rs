@@ -405,10 +405,8 @@ impl Session {
         let failed_there = link.conn.status == TransactionStatus::Failed;
         let needed = answering || failed_there;
         let repeats = answering && !link.relayed && link.replies.cycles() == 1 && !self.retry.is_empty();
-        let replaced = (in_transaction || self.sticky)
-            && !failed_there
-            && (!answering || (repeats && !self.heals))
-            && self.survives_loss(id, why);
+        let replaced =
+            !failed_there && (!answering || (repeats && !self.heals)) && self.survives_loss(id, why);
         if replaced {
             // All the others have what it had.
         } else if (is_primary && (needed || in_transaction || self.sticky)) || (needed && in_transaction) {

@@ -105,6 +105,22 @@ impl Session {
         runs.collect()
     }
 
+    /// The text of what a Bind runs.
+    fn bound_text(&self, at: usize) -> String {
+        if self.prepared.sql.is_empty() {
+            return String::new();
+        }
+        let messages = &self.batch.messages;
+        let Some(bind) = Bind::read(self.message_body(&messages[at])) else {
+            return String::new();
+        };
+        let parses = messages[..at].iter().rev().filter(|message| message.tag == b'P');
+        let mut parses = parses.filter_map(|message| Parse::read(self.message_body(message)));
+        let here = parses.find(|parse| parse.statement == bind.statement).map(|parse| parse.text);
+        let known = || Some(Parse::read(&self.prepared.get(bind.statement)?.parse()[HEADER_LEN..])?.text);
+        String::from_utf8_lossy(here.or_else(known).unwrap_or_default()).into_owned()
+    }
+
     /// In a failed transaction: only what ends it, or what runs nothing at all.
     fn may_run_failed(&self) -> bool {
         let runs = self.batch_runs();
@@ -148,8 +164,9 @@ impl Session {
 
     async fn run_packed(&mut self, servers: Servers) -> std::result::Result<(), LinkError> {
         let main = main_of(servers);
-        for (_, what) in self.batch_runs() {
-            self.bring_prepared_everywhere(&what).await?;
+        for (at, what) in self.batch_runs() {
+            let text = self.bound_text(at);
+            self.bring_prepared_everywhere(&what, &text).await?;
         }
         let mut bytes = std::mem::take(&mut self.fan().unit);
         bytes.clear();
@@ -439,6 +456,10 @@ impl Session {
             return Some((statement.classified, String::from_utf8_lossy(&statement.text).into_owned()));
         };
         if !is_here {
+            if bind.statement.is_empty() {
+                // Any Query of ours ahead of the unit drops it.
+                statement.on.set(0);
+            }
             self.prepare_everywhere(&statement, servers);
         }
         let classified = statement.classified.borrow().clone();

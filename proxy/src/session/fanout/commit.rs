@@ -43,6 +43,9 @@ impl Session {
             // The client's COMMIT has ended it.
             return Ok(None);
         }
+        for id in (0..self.links.len()).filter(|id| servers & bit(*id) != 0) {
+            self.prepared.lose_unnamed(id);
+        }
         match self.commit(servers, &bytes, Until::Ready).await? {
             Committed::Yes(_) => Ok(None),
             Committed::No(hearing) => Ok(Some(hearing.error)),

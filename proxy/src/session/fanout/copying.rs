@@ -28,6 +28,10 @@ impl Session {
             Until::Ready if !self.copies_extended() => Until::Ready,
             _ => Until::Complete,
         };
+        if ends == Until::Complete {
+            // The cycle goes on behind the data.
+            self.fan().open |= which(answers, |_| true);
+        }
         let all = answers.iter().all(|(_, hearing)| hearing.state == State::CopyIn);
         for (_, hearing) in answers.iter_mut().filter(|(_, hearing)| hearing.state == State::CopyIn) {
             hearing.goes_on(ends);

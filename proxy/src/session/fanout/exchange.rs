@@ -58,15 +58,18 @@ impl Session {
         let at = self.fan().prepare.iter().position(|(server, _)| *server == id);
         let prepare = at.map(|at| self.fan().prepare.swap_remove(at).1);
         if let Some(link) = self.links.get_mut(id) {
+            if begins {
+                frontend::query(link.push(), b"BEGIN");
+                ours += 1;
+            }
             if let Some(prepare) = prepare {
                 link.push().extend_from_slice(&prepare);
                 frontend::sync(link.push());
                 ours += 1;
             }
-            if begins {
-                frontend::query(link.push(), b"BEGIN");
-                ours += 1;
-            }
+        }
+        if begins {
+            self.prepared.lose_unnamed(id);
         }
         self.tell(id, ours, bytes, until, speaks)
     }
@@ -83,6 +86,7 @@ impl Session {
             if open && let Some(link) = self.links.get_mut(id) {
                 frontend::sync(link.push());
             }
+            self.prepared.lose_unnamed(id);
             answers.push((id, self.tell(id, usize::from(open), &bytes, Until::Ready, false)));
         }
         if !answers.is_empty() {
@@ -302,17 +306,17 @@ impl Session {
     }
 
     /// The others may take as long as the main server did, and so much more: then
-    /// they wait for each other, and everything is cancelled. `false`: it was.
-    pub(super) async fn hear_others(&mut self, answers: &mut Answers, began: Instant) -> Result<bool, End> {
+    /// they wait for each other, and what they do is cancelled.
+    pub(super) async fn hear_others(&mut self, answers: &mut Answers, began: Instant) -> Result<(), End> {
         let limit = self.worker.proxy.config().replication_deadlock_timeout;
         let limit = limit.map(|limit| limit + began.elapsed());
         if self.hear_until(answers, limit).await? {
-            return Ok(true);
+            return Ok(());
         }
         self.cancel.set_running(which(answers, |hearing| !hearing.is_done()));
         self.worker.proxy.cancels.cancel(self.cancel.pid, self.cancel.key()).await;
-        self.hear(answers).await?;
-        Ok(false)
+        self.fan().deadlock = true;
+        self.hear(answers).await
     }
 
     /// Asks the main server something, unseen, in whatever transaction is open;
@@ -334,8 +338,9 @@ impl Session {
         let mut bytes = Vec::with_capacity(sql.len() + 6);
         frontend::query(&mut bytes, sql.as_bytes());
         let mut answers = self.tell_all(servers, false, &bytes, Until::Ready);
-        for (_, hearing) in &mut answers {
+        for (id, hearing) in &mut answers {
             hearing.keeps_all();
+            self.prepared.lose_unnamed(*id);
         }
         self.hear(&mut answers).await?;
         let Some((_, main)) = answers.into_iter().find(|(_, hearing)| !hearing.is_lost()) else {

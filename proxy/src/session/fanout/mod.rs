@@ -48,6 +48,8 @@ pub struct Fanout {
     committing: Servers,
     /// The servers of the transaction.
     taking_part: Servers,
+    /// The others took too long, and were cancelled.
+    deadlock: bool,
     /// Lost while it was needed, and why the session cannot do without it.
     missing: Option<PgError>,
     /// A cycle of the extended protocol goes on.
@@ -159,7 +161,7 @@ impl Session {
             return Ok(());
         }
         // What cannot be rebuilt was lost with its connection.
-        let had_state = self.sticky && self.links.which(|_| true) != 0;
+        let had_state = self.sticky && self.fan().taking_part & bit(id) != 0;
         let error = match self.link(id).await {
             Ok(()) if had_state => {
                 let gone = format!("the connection to backend {id} ({}) was lost", backend.address());
@@ -201,15 +203,31 @@ impl Session {
         self.fanout.as_ref().is_some_and(|fan| fan.internal)
     }
 
+    /// Nobody else has its notifications.
+    pub(super) fn note_listening(&mut self, kind: Kind) {
+        if let Some(fan) = self.fanout.as_mut().filter(|_| kind == Kind::Listen) {
+            fan.listens = true;
+        }
+    }
+
     /// A server connection is gone that nobody waits for: whether the session
-    /// can go on without it.
+    /// can go on without it. Outside of a transaction it is seen when something is
+    /// written next whether the server is gone as well.
     pub(super) fn survives_loss(&mut self, id: usize, why: &str) -> bool {
-        let listens = self.fanout.as_ref().is_some_and(|fan| fan.listens) && self.primary() == Some(id);
-        if !self.fans_out() || listens || !self.worker.proxy.cluster.detach(id, why) {
+        let Some(fan) = &self.fanout else {
+            return false;
+        };
+        if fan.listens && self.primary() == Some(id) {
             return false;
         }
-        self.follow_main(id);
-        true
+        if self.transaction.status == TransactionStatus::Idle && !fan.internal {
+            return true;
+        }
+        let detached = self.worker.proxy.cluster.detach(id, why);
+        if detached {
+            self.follow_main(id);
+        }
+        detached
     }
 }
 

@@ -57,7 +57,7 @@ impl Session {
         }
         let servers = self.connect_members().await?;
         let main = main_of(servers);
-        self.bring_prepared_everywhere(classified).await?;
+        self.bring_prepared_everywhere(classified, unit.text).await?;
         if verdict.effects.contains(Effects::UNUSED_DATABASE) {
             self.worker.proxy.close_unused();
         }
@@ -142,16 +142,25 @@ impl Session {
     pub(super) async fn bring_prepared_everywhere(
         &mut self,
         classified: &Classified,
+        text: &str,
     ) -> std::result::Result<(), End> {
-        let Some(name) = classified.verdict().name.as_deref() else {
+        if self.prepared.sql.is_empty() {
+            return Ok(());
+        }
+        let verdict = classified.verdict();
+        let embedded = || executed_name(text).filter(|_| verdict.kind == Kind::Ddl);
+        let Some(name) = verdict.name.clone().or_else(embedded) else {
             return Ok(());
         };
         let all = self.links.which(|_| true);
-        if self.prepared.sql.get(name).is_none_or(|statement| statement.on & all == all) {
+        if self.prepared.sql.get(&name).is_none_or(|statement| statement.on & all == all) {
             return Ok(());
         }
         for id in (0..self.links.len()).filter(|id| all & bit(*id) != 0) {
-            self.bring_prepared(classified, id);
+            match verdict.kind {
+                Kind::Ddl => self.bring_named(&name, id),
+                _ => self.bring_prepared(classified, id),
+            }
         }
         self.drain(all).await
     }
@@ -161,6 +170,18 @@ impl Session {
             self.count(what, id);
         }
     }
+}
+
+/// The name in `CREATE TABLE … AS EXECUTE name`, folded and unquoted.
+fn executed_name(text: &str) -> Option<String> {
+    let word = "execute ";
+    let at = text.to_ascii_lowercase().find(word)?;
+    let rest = text.get(at + word.len()..)?.trim_start();
+    if let Some(quoted) = rest.strip_prefix('"') {
+        return quoted.split_once('"').map(|(name, _)| name.to_owned());
+    }
+    let end = rest.find(|char: char| !(char.is_alphanumeric() || matches!(char, '_' | '$')));
+    Some(rest[..end.unwrap_or(rest.len())].to_lowercase())
 }
 
 /// The name in `PREPARE TRANSACTION 'name'`, as it stands there.

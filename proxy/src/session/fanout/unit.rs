@@ -184,6 +184,7 @@ impl Session {
         let heard: Vec<_> = answers.iter().map(|(id, hearing)| (*id, hearing)).collect();
         // In a failed transaction not every server has to have failed.
         let judged = judge(&heard, !self.has_failed());
+        self.fan().deadlock &= judged.difference.is_some();
         if let Some(difference) = judged.difference {
             let detaches = match difference {
                 Difference::Rows => self.worker.proxy.config().failover_if_affected_tuples_mismatch,
@@ -265,7 +266,10 @@ impl Session {
         difference: Difference,
         answers: Answers,
     ) -> std::result::Result<Result, End> {
-        let frame = mismatch(unit, difference, &answers);
+        let frame = match std::mem::take(&mut self.fan().deadlock) {
+            true => deadlock(),
+            false => mismatch(unit, difference, &answers),
+        };
         tracing::warn!("servers differ about: {}", unit.text);
         let ended = unit.until == Until::Ready && self.fan().open == 0;
         if ended && self.fan().internal {
@@ -321,6 +325,15 @@ fn mismatch(unit: Unit<'_>, difference: Difference, answers: &Answers) -> Vec<u8
     }
     let mut frame = Vec::new();
     mismatch_error(unit, difference).write(&mut frame);
+    frame
+}
+
+fn deadlock() -> Vec<u8> {
+    let mut frame = Vec::new();
+    PgError::error("40P01", "deadlock detected")
+        .with_detail("Other servers took replication_deadlock_timeout longer than the main server did.")
+        .with_hint("Sessions wait for each other on different servers: send the transaction again.")
+        .write(&mut frame);
     frame
 }
 

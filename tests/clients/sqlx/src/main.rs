@@ -4,7 +4,7 @@
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt};
 use sqlx::postgres::{PgAdvisoryLock, PgConnectOptions, PgListener, PgPoolOptions, PgRow};
-use sqlx::{Acquire, AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Row};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Row};
 
 type Outcome = Result<(), sqlx::Error>;
 
