@@ -17,6 +17,7 @@ mod copying;
 mod exchange;
 mod failed;
 mod lock;
+mod pack;
 mod plan;
 mod query;
 mod unit;
