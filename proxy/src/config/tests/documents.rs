@@ -212,7 +212,7 @@ fn the_documentation_tells_restart_from_reload() {
                  num_init_children = 7\nlisten_backlog_multiplier = 7\n\
                  backend_clustering_mode = 'raw'\nmax_client_conn = 7\npool_mode = 'statement'\n\
                  sr_check_password = 'x'\nsr_check_database = 'd'\nrelcache_size = 7\n\
-                 relcache_expire = 7\nstatement_cache_size = '2MB'\nadmin.socket = ''\n";
+                 relcache_expire = 7\nstatement_cache_size = '2MB'\nadmin.socket = ''\nwork_dir = '/tmp'\n";
     let shortest = SHORTEST.replace("sr_check_user = \"", "sr_check_user = \"another_");
     assert_ne!(shortest, SHORTEST);
     let new = Config::parse(&format!("{other}{shortest}"), "waypool.toml").unwrap();

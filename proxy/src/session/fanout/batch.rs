@@ -157,7 +157,7 @@ impl Session {
         let unit = Unit { bytes: &bytes, until: packed.until, text: &packed.text };
         let run = self.run_packed_unit(unit, &packed, servers).await;
         let fan = self.fan();
-        fan.unit = bytes;
+        fan.keep(bytes);
         fan.unit_is_extended = false;
         let result = run?;
         self.settle_parses(packed.undo, &result.parsed);

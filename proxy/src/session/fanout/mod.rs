@@ -76,6 +76,14 @@ impl Fanout {
         replicates.then(Box::default)
     }
 
+    /// For the next unit, unless it is long.
+    fn keep(&mut self, unit: Vec<u8>) {
+        const LONGEST: usize = 16 * 1024;
+        if unit.capacity() <= LONGEST {
+            self.unit = unit;
+        }
+    }
+
     fn prepare(&mut self, server: usize, bytes: &[u8]) {
         match self.prepare.iter_mut().find(|(id, _)| *id == server) {
             Some((_, before)) => before.extend_from_slice(bytes),
