@@ -64,6 +64,7 @@ soak: build ## the long-running tests
 	@tools/setup.sh test
 	@$(TEST) --test '*' -- --ignored soak $(ARGS)
 	@tests/regression/regression.py
+	@tests/regression/drivers.py
 
 bench: build ## measure against a direct connection and PgBouncer; ARGS=--quick for a glance
 	@tools/setup.sh bench

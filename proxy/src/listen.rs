@@ -3,12 +3,14 @@
 use crate::admin::endpoint::{self, Endpoint};
 use crate::auth::hba::Peer;
 use crate::cluster::monitor::{self, Monitor};
+use crate::commit::resolver;
 use crate::config::Config;
 use crate::handover::{Address, Inherited, take::TakeoverError};
 use crate::life::{Acceptor, Phase, Seat};
 use crate::net::stream::Plain;
 use crate::proxy::Proxy;
 use crate::session::{clock, login};
+use crate::verify;
 use crate::worker::Worker;
 use std::fs;
 use std::io;
@@ -304,12 +306,14 @@ pub enum StartError {
     #[error(transparent)]
     Takeover(#[from] TakeoverError),
     #[error(transparent)]
+    TwoPhase(#[from] resolver::StartError),
+    #[error(transparent)]
     Admin(#[from] endpoint::StartError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
 }
 
-fn start_monitors(proxy: &Arc<Proxy>) -> io::Result<Runtime> {
+fn start_monitors(proxy: &Arc<Proxy>) -> Result<Runtime, StartError> {
     proxy.cluster.remember_detached(&proxy.config()).map_err(|error| {
         let folder = proxy.config().work_dir.display().to_string();
         io::Error::new(error.kind(), format!("pgpool_status in work_dir = \"{folder}\": {error}"))
@@ -335,10 +339,13 @@ fn start_monitors(proxy: &Arc<Proxy>) -> io::Result<Runtime> {
     if proxy.cluster.primary().is_none() {
         tracing::warn!("no primary found: writes are refused until there is one");
     }
+    runtime.block_on(resolver::start(proxy))?;
     for monitor in monitors.drain(..) {
         runtime.spawn(monitor.run());
     }
     runtime.spawn(count_periods(proxy.clone()));
+    runtime.spawn(resolver::run(proxy.clone()));
+    runtime.spawn(verify::background::run(proxy.clone()));
     Ok(runtime)
 }
 

@@ -6,6 +6,7 @@ use crate::auth::{Secret, Users};
 use crate::census::Census;
 use crate::children::Children;
 use crate::cluster::{Backend, Cluster, Timing};
+use crate::commit::{CommitGate, Decisions};
 use crate::config::{self, Config, ConfigErrors, Plugins, RelcacheQueryTarget, SslMode};
 use crate::doors::Doors;
 use crate::handover::{Listeners, Predecessors};
@@ -22,11 +23,12 @@ use crate::session::login::places::Places;
 use crate::session::positions::UserCommits;
 use crate::session::server_rules::Trusted;
 use crate::tls;
+use crate::verify::background::Checks;
 use arc_swap::{ArcSwap, Guard};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Of a server connection that nobody uses, when the proxy is about to end.
@@ -74,6 +76,12 @@ pub struct Proxy {
     pub orders: Orders,
     /// LISTEN for clients that share.
     pub notify: Hub,
+    /// What commits on several servers pass.
+    pub commit_gate: CommitGate,
+    /// With `commit_mode = "two_phase"`.
+    pub decisions: OnceLock<Arc<Decisions>>,
+    /// What comparing the servers has shown.
+    pub verification: Checks,
     lookup: Arc<Lookup>,
     facts: Mutex<HashMap<Arc<str>, Arc<Facts>>>,
     /// By user: what its sessions have committed.
@@ -178,6 +186,9 @@ impl Proxy {
             doors: Doors::default(),
             orders: Orders::default(),
             notify: Hub::default(),
+            commit_gate: CommitGate::default(),
+            decisions: OnceLock::new(),
+            verification: Checks::default(),
             lookup,
             facts: Mutex::default(),
             commits: Mutex::default(),
@@ -322,7 +333,7 @@ fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4))
 }
 
-fn pool(config: &Arc<Config>, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError> {
+pub(crate) fn pool(config: &Arc<Config>, backend: &Arc<Backend>) -> Result<Arc<Pool>, SetupError> {
     let roots = match &backend.config.sslrootcert {
         Some(file) => tls::RootCertificates::File(file.clone()),
         None => tls::RootCertificates::System,
@@ -356,7 +367,7 @@ fn limits(config: &Arc<Config>, backend: &config::Backend) -> Limits {
     }
 }
 
-fn check_credentials(config: &Config) -> Result<Credentials, SetupError> {
+pub(crate) fn check_credentials(config: &Config) -> Result<Credentials, SetupError> {
     let secret = match &config.sr_check_password {
         Some(password) => Secret::parse(password.expose()).map_err(SetupError::CheckPassword)?,
         None => None,

@@ -10,29 +10,21 @@ what differs; see docs/clients.md.
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-TARGET = ROOT / "target"
+from servers import TARGET, Servers
+
 SOURCES = TARGET / "regress"
 # A connection that was used before has loaded libraries and has made a temporary
 # schema; three tests notice.
-CONFIGURATION = """\
-port = {port}
-listen_addresses = ["127.0.0.1"]
-unix_socket_directories = []
-hba = ["host all all all trust"]
-sr_check_user = "postgres"
-pool_mode = "session"
-connection_cache = false
-"""
+CONFIGURATION = 'pool_mode = "session"\nconnection_cache = false'
+SETTINGS = ["autovacuum=off"]
+WAITING = ["synchronous_standby_names=*", "synchronous_commit=remote_apply"]
 LOCALE = ["lc_messages", "lc_monetary", "lc_numeric", "lc_time"]
 
 
@@ -69,46 +61,6 @@ def fetch() -> None:
         shutil.copy(f"/usr/lib/postgresql/{major()}/lib/{library}", SOURCES / "lib")
     run("cc", "-shared", "-fPIC", "-I", headers, "-I", "/usr/include/postgresql", SOURCES / "src/regress.c", "-o", SOURCES / "lib/regress.so")
     shutil.rmtree(apt)
-
-
-class Servers:
-    """A cluster, and a proxy if wanted; `with` ends them."""
-
-    def __init__(self, standbys: int, proxied: bool):
-        words = [TARGET / "release/waypool-sandbox", "--setting", "autovacuum=off", "--standbys", str(standbys)]
-        if standbys:
-            words += ["--setting", "synchronous_standby_names=*", "--setting", "synchronous_commit=remote_apply"]
-        self.sandbox = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        self.about = json.loads(self.sandbox.stdout.readline())
-        self.port = self.about["servers"][0]["port"]
-        self.proxy = self.start_proxy() if proxied else None
-
-    def start_proxy(self) -> subprocess.Popen:
-        text = CONFIGURATION.format(port=self.port + 1)
-        for server in self.about["servers"]:
-            weight = 0 if server["id"] == 0 and len(self.about["servers"]) > 1 else 1
-            text += f"[[backend]]\nhostname = \"127.0.0.1\"\nport = {server['port']}\nweight = {weight}\n"
-        folder = Path(self.about["folder"])
-        (folder / "waypool.toml").write_text(text)
-        self.port += 1
-        words = [TARGET / "release/waypool", "run", "-c", folder / "waypool.toml"]
-        log = folder / "waypool.log"
-        proxy = subprocess.Popen(words, stdout=open(log, "wb"), stderr=subprocess.STDOUT)
-        while "ready to accept connections" not in log.read_text():
-            if proxy.poll() is not None:
-                sys.exit("waypool did not start: " + log.read_text())
-            time.sleep(0.05)
-        return proxy
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.proxy:
-            self.proxy.kill()
-            self.proxy.wait()
-        self.sandbox.stdin.close()
-        self.sandbox.wait()
 
 
 class Runner:
@@ -155,7 +107,8 @@ def main() -> None:
         subprocess.run(["cp", "-R", SOURCES / "src", SOURCES / "lib", folder], check=True)
         (Path(folder) / "src/results").mkdir(exist_ok=True)
         subprocess.run(["chmod", "-R", "a+rwX", folder], check=True)
-        with Servers(0, False) as direct, Servers(arguments.standbys, True) as through:
+        waiting = SETTINGS + (WAITING if arguments.standbys else [])
+        with Servers(SETTINGS) as direct, Servers(waiting, CONFIGURATION, arguments.standbys) as through:
             runners = [Runner(servers.port, Path(folder)) for servers in (direct, through)]
             for name in tests:
                 said = [runner.test(name) for runner in runners]

@@ -135,6 +135,21 @@ impl Proxy {
         assert!(status.success(), "waypool ended with {status}; its log:\n{}", self.log());
     }
 
+    /// SIGKILL, as after a crash, and a new process as soon as the old one is gone.
+    #[track_caller]
+    pub fn kill_and_start_again(&self) {
+        let ready = || self.log().matches(READY).count();
+        let before = ready();
+        {
+            let mut child = self.child();
+            let _ = child.kill();
+            let _ = child.wait();
+            *child = spawn(&lock(&self.configuration), self.folder(), &[]);
+        }
+        wait_until("the new process serves, or ends", || ready() > before || !self.is_running());
+        assert!(self.is_running(), "waypool did not start again; its log:\n{}", self.log());
+    }
+
     /// Has another process take over from the one that runs; this is the new
     /// one from now on, and what is returned the old one.
     #[track_caller]

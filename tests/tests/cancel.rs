@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio_postgres::NoTls;
 use waypool_tests::raw::{Raw, send_cancel, sqlstate, value, wait_blocked, wait_running};
-use waypool_tests::{Database, Proxy, client, primary_and_standby, program, run_async, wire};
+use waypool_tests::{Database, Proxy, client, primary_and_standby, program, run_async, wait_until, wire};
 
 /// Reads go to the standby.
 fn proxy() -> Proxy {
@@ -45,6 +45,44 @@ fn expect_cancelled(session: &mut Raw) {
 #[track_caller]
 fn expect_done(session: &mut Raw) {
     assert_eq!(value(&session.wire.until_ready()).as_deref(), Some("done"));
+}
+
+#[test]
+fn a_client_is_told_the_process_id_of_its_connection_to_the_primary() {
+    let proxy = proxy();
+    let (mut one, mut other) = (Raw::login(&proxy), Raw::login(&proxy));
+    assert_eq!((one.pid.to_string(), other.pid.to_string()), (one.backend_pid(), other.backend_pid()));
+    // By which clients know their own notifications.
+    one.run("LISTEN told_pid");
+    let heard = |answer: &[wire::Message]| {
+        let heard = answer.iter().find(|message| message.tag == b'A')?;
+        heard.body.first_chunk().copied().map(u32::from_be_bytes)
+    };
+    assert_eq!(heard(&one.query("NOTIFY told_pid")), Some(one.pid));
+    other.run("NOTIFY told_pid");
+    let mut speaker = None;
+    wait_until("the other one is heard", || {
+        speaker = heard(&one.query("SELECT 1 FROM random()"));
+        speaker.is_some()
+    });
+    assert_eq!(speaker, Some(other.pid));
+    // Whoever gets a kept connection is told the same again.
+    one.leave();
+    let mut told = HashSet::new();
+    wait_until("a connection is used again", || {
+        let mut next = Raw::login(&proxy);
+        assert_eq!(next.pid.to_string(), next.backend_pid());
+        let again = !told.insert(next.pid);
+        if again {
+            let blocker = Blocker::on(&proxy, 190);
+            block(&mut next, 190, "cancel_told");
+            next.cancel(&proxy);
+            expect_cancelled(&mut next);
+            blocker.release();
+        }
+        next.leave();
+        again
+    });
 }
 
 #[test]

@@ -75,3 +75,15 @@ fn pgjdbc() {
         java
     });
 }
+
+/// In a workspace of its own, which is built here.
+#[test]
+#[ignore = "builds forty crates: make soak"]
+fn soak_sqlx() {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/drivers/sqlx");
+    let manifest = clients().join("sqlx/Cargo.toml");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--locked", "--manifest-path"]).arg(manifest).arg("--target-dir").arg(&target);
+    assert!(build.status().unwrap().success());
+    compare("sqlx", |port, folder| program_at(port, folder, &target.join("debug/waypool-sqlx-client")));
+}

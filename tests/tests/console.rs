@@ -280,9 +280,15 @@ fn averages_follow_the_period() {
 
 #[test]
 fn the_rest_tells_what_is_configured_and_there() {
-    let proxy = builder().user("alice", "secret").top("default_pool_size = 7").start();
+    let shop = Database::create("console_shop", "");
+    let proxy = builder()
+        .user("alice", "secret")
+        .top("default_pool_size = 7\nmin_pool_size = 2\nreserve_pool_size = 1\nserver_lifetime = \"1h\"")
+        .table("databases.console_shop", "pool_size = 6\nmin_pool_size = 3\nreserve_pool_size = 4")
+        .start();
     let mut console = Console::login(&proxy);
     let _client = Raw::login(&proxy);
+    let _in_shop = Raw::login_with(&proxy, &[("database", shop.name)]);
     let databases = console.show("DATABASES");
     for backend in ["0", "1"] {
         let row = databases.one(&[("name", "postgres"), ("backend", backend)]);
@@ -291,12 +297,18 @@ fn the_rest_tells_what_is_configured_and_there() {
         assert_eq!((row.get("paused"), row.get("disabled")), ("0", "0"));
     }
     assert_eq!(databases.one(&[("name", "waypool")]).get("current_client_connections"), "1");
+    let of_shop = databases.one(&[("name", "console_shop"), ("backend", "0")]);
+    let sizes = ["pool_size", "min_pool_size", "reserve_pool_size"];
+    assert_eq!(sizes.map(|size| of_shop.number(size)), [6, 3, 4]);
+    let row = databases.one(&[("name", "postgres"), ("backend", "0")]);
+    assert_eq!(sizes.map(|size| row.number(size)), [7, 2, 1]);
+    assert_eq!(row.number("server_lifetime"), 3600);
     let users = console.show("USERS");
     assert_eq!(users.one(&[("name", "alice")]).get("current_client_connections"), "0");
-    assert_eq!(users.one(&[("name", "postgres")]).get("current_client_connections"), "2");
+    assert_eq!(users.one(&[("name", "postgres")]).get("current_client_connections"), "3");
     let lists = console.show("LISTS");
-    assert_eq!(lists.one(&[("list", "used_clients")]).get("items"), "2");
-    assert_eq!(lists.one(&[("list", "databases")]).get("items"), "2");
+    assert_eq!(lists.one(&[("list", "used_clients")]).get("items"), "3");
+    assert_eq!(lists.one(&[("list", "databases")]).get("items"), "3");
     let config = console.show("CONFIG");
     let pool_size = config.one(&[("key", "default_pool_size")]);
     assert_eq!(
@@ -305,7 +317,7 @@ fn the_rest_tells_what_is_configured_and_there() {
     );
     assert!(config.rows().all(|row| !row.get("value").contains("secret")));
     let mem = console.show("MEM");
-    assert_eq!(mem.one(&[("name", "client_cache")]).get("used"), "2");
+    assert_eq!(mem.one(&[("name", "client_cache")]).get("used"), "3");
     assert!(mem.one(&[("name", "resident_pages")]).number("memtotal") > 1 << 20);
 }
 

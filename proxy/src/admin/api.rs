@@ -166,6 +166,27 @@ pub struct Stopping {
     pub pid: u32,
 }
 
+/// Order of `POST /v1/commits/hold`: no commit passes for so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    pub milliseconds: u64,
+}
+
+/// Answer to it, and order of `POST /v1/commits/release`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    pub lease: u64,
+}
+
+/// Answer to that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Commits were kept back until now.
+    pub in_time: bool,
+}
+
 /// Every answer that is no success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

@@ -8,6 +8,7 @@ mod import;
 mod plugin;
 mod run;
 mod stop;
+mod verify;
 mod watch;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +37,8 @@ enum Command {
     Import(import::Options),
     /// Measure what routing costs: cache hits, a classifier's miss, a balancer's call
     Bench,
+    /// Compare the servers, down to the rows that differ; exit status 1 if they do, 2 if it cannot be known
+    Verify(verify::Options),
     /// Write, test and look at plugins; change those of a running proxy
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Explain(options) => explain::explain(&options),
         Command::Import(options) => import::import(&options),
         Command::Bench => bench::bench(),
+        Command::Verify(options) => return verify::run(&options),
         Command::Plugin(command) => plugin::plugin(&command),
         Command::Demo(options) => demo::demo(&options),
     };

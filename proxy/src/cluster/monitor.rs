@@ -88,6 +88,9 @@ impl Monitor {
                 self.ask_source(&timing);
             }
             self.pool.close_expired();
+            if up {
+                self.pool.open_minimum();
+            }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.backend.look.notified() => {}

@@ -48,7 +48,7 @@ fn compared(old: &Config, new: &Config) -> (Difference, &'static [&'static str])
             port listen_addresses unix_socket_directories unix_socket_permissions
             worker_threads num_init_children listen_backlog_multiplier backend_clustering_mode pool_mode work_dir
             sr_check_user sr_check_password sr_check_database
-            relcache_size relcache_expire statement_cache_size admin,
+            commit_mode two_phase_log_directory relcache_size relcache_expire statement_cache_size admin,
         reload:
             replicate_select insert_lock replication_stop_on_mismatch
             failover_if_affected_tuples_mismatch replication_deadlock_timeout
@@ -63,7 +63,7 @@ fn compared(old: &Config, new: &Config) -> (Difference, &'static [&'static str])
             sr_check_period health_check_period delay_threshold
             delay_threshold_by_time log_standby_delay
             replication_delay_source_cmd replication_delay_source_timeout
-            relcache_query_target enable_pool_hba
+            verify_period verify_rate_limit on_divergence relcache_query_target enable_pool_hba
             hba auth_file auth_user auth_query auth_dbname auth_query_expire users log_min_messages log_format
             notice_per_node_statement log_per_node_statement
             admin_users stats_users stats_period,

@@ -138,6 +138,18 @@ pub struct Config {
     /// Most time for that command. Never zero.
     pub replication_delay_source_timeout: Duration,
 
+    /// How a transaction ends on several servers.
+    pub commit_mode: CommitMode,
+    /// Where decisions are written down with `two_phase`.
+    pub two_phase_log_directory: PathBuf,
+
+    // Comparing the servers.
+    /// How often a running proxy does. `None`: never.
+    pub verify_period: Option<Duration>,
+    /// Bytes that are read on each server in a second. `None`: no limit.
+    pub verify_rate_limit: Option<u64>,
+    pub on_divergence: OnDivergence,
+
     // Caches.
     /// Catalog facts kept, in entries.
     pub relcache_size: usize,
@@ -203,6 +215,23 @@ pub enum ClusteringMode {
     NativeReplication,
     /// Nobody: everything goes to the first server that is up.
     Raw,
+}
+
+/// `commit_mode`: with native replication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitMode {
+    /// The others first, and then the main server.
+    Ordered,
+    /// All of them prepare it; when that is decided, all commit it.
+    TwoPhase,
+}
+
+/// `on_divergence`: what becomes of a server that differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDivergence {
+    Report,
+    /// Those that are fewer; of two halves, the one without the main server.
+    Detach,
 }
 
 /// `pool_mode`: how long a client keeps a server connection.

@@ -7,13 +7,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::errors::Problems;
 use super::model::{
-    ClusteringMode, Config, HbaLine, ListenTls, LogFormat, LogLevel, LogStandbyDelay, PoolMode,
-    RelcacheQueryTarget, Secret,
+    ClusteringMode, CommitMode, Config, HbaLine, ListenTls, LogFormat, LogLevel, LogStandbyDelay,
+    OnDivergence, PoolMode, RelcacheQueryTarget, Secret,
 };
 use super::read_overrides::OfAll;
 use super::section::{Section, in_folder_of};
 use super::units::Bare::{Milliseconds, Seconds};
 use super::{read_admin, read_backend, read_overrides, read_plugin};
+
+/// `two_phase_log_directory`, in the folder of the configuration.
+const TWO_PHASE: &str = "two_phase";
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -88,6 +91,15 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         log_standby_delay: log_standby_delay(&top),
         replication_delay_source_cmd: top.text("replication_delay_source_cmd", "…").map(str::to_owned),
         replication_delay_source_timeout: top.period("replication_delay_source_timeout", secs(10), Seconds),
+
+        commit_mode: commit_mode(&top),
+        two_phase_log_directory: top
+            .path("two_phase_log_directory", TWO_PHASE, source)
+            .unwrap_or_else(|| in_folder_of(source, TWO_PHASE)),
+
+        verify_period: top.limit("verify_period", None, Seconds),
+        verify_rate_limit: unless_zero(top.size("verify_rate_limit", 64 << 20, 0..=1 << 40)),
+        on_divergence: on_divergence(&top),
 
         // Pgpool-II's 256 entries are those of one child process; Waypool has
         // one cache for all sessions.
@@ -238,6 +250,16 @@ fn backend_clustering_mode(top: &Section<'_>) -> ClusteringMode {
         ],
         &["snapshot_isolation", "slony"],
     )
+}
+
+fn commit_mode(top: &Section<'_>) -> CommitMode {
+    let modes = [("ordered", CommitMode::Ordered), ("two_phase", CommitMode::TwoPhase)];
+    top.choice("commit_mode", CommitMode::Ordered, &modes, &[])
+}
+
+fn on_divergence(top: &Section<'_>) -> OnDivergence {
+    let policies = [("report", OnDivergence::Report), ("detach", OnDivergence::Detach)];
+    top.choice("on_divergence", OnDivergence::Report, &policies, &[])
 }
 
 fn log_standby_delay(top: &Section<'_>) -> LogStandbyDelay {

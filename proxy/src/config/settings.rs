@@ -2,8 +2,8 @@
 
 use super::difference::restart_keys;
 use super::model::{
-    ClusteringMode, Config, HbaLine, LogFormat, LogLevel, LogStandbyDelay, PoolMode, RelcacheQueryTarget,
-    Secret,
+    ClusteringMode, CommitMode, Config, HbaLine, LogFormat, LogLevel, LogStandbyDelay, OnDivergence,
+    PoolMode, RelcacheQueryTarget, Secret,
 };
 use super::units::show_duration;
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ fn values(config: &Config) -> Vec<(&'static str, String)> {
         server_lifetime authentication_timeout connect_timeout client_idle_limit
         idle_transaction_timeout query_timeout transaction_timeout sr_check_period sr_check_user sr_check_password sr_check_database
         health_check_period delay_threshold delay_threshold_by_time log_standby_delay
-        replication_delay_source_cmd replication_delay_source_timeout relcache_size relcache_expire
+        replication_delay_source_cmd replication_delay_source_timeout commit_mode two_phase_log_directory verify_period verify_rate_limit on_divergence relcache_size relcache_expire
         relcache_query_target statement_cache_size enable_pool_hba hba auth_file auth_user auth_query auth_dbname
         auth_query_expire log_min_messages log_format notice_per_node_statement log_per_node_statement admin_users stats_users stats_period
     );
@@ -145,7 +145,7 @@ macro_rules! words {
     })* };
 }
 
-words!(ClusteringMode PoolMode LogStandbyDelay RelcacheQueryTarget LogFormat LogLevel);
+words!(CommitMode OnDivergence ClusteringMode PoolMode LogStandbyDelay RelcacheQueryTarget LogFormat LogLevel);
 
 fn snake_case(name: &str) -> String {
     let mut word = String::new();

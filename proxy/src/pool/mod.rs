@@ -9,6 +9,7 @@ pub mod connect;
 pub mod connection;
 mod gate;
 mod group;
+mod minimum;
 pub mod queue;
 mod quota;
 pub mod state;
@@ -112,6 +113,9 @@ impl Pool {
                 let limit = self.connect_timeout();
                 // Seldom, and large: it is not to make every session larger.
                 let parts = Box::pin(connect::connect(&self.target, identity, credentials, limit)).await?;
+                if self.has_minimum(identity) {
+                    self.logins.remember(identity, credentials);
+                }
                 ServerConn::new(parts, identity.clone(), slot)
             }
         };

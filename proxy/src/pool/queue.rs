@@ -9,6 +9,7 @@
 use super::connect::Target;
 use super::gate::Gate;
 use super::group::{Group, Ticket};
+use super::minimum::Logins;
 use super::quota::{Counts, Full, GroupKey, Quota};
 use super::{CheckoutError, Identity, ServerConn};
 use crate::census::client::Wait;
@@ -56,6 +57,8 @@ pub struct Pool {
     pub target: Target,
     /// Its connections, for `SHOW`.
     pub servers: Servers,
+    /// For `min_pool_size`.
+    pub(super) logins: Logins,
     inner: Mutex<Inner>,
 }
 
@@ -116,8 +119,12 @@ enum Fate {
     Closed,
 }
 
-fn key_of(identity: &Identity) -> GroupKey {
+pub(super) fn key_of(identity: &Identity) -> GroupKey {
     (identity.user.clone(), identity.database.clone())
+}
+
+fn is_template(database: &str) -> bool {
+    matches!(database, "template0" | "template1")
 }
 
 // === impl Pool ===
@@ -134,7 +141,8 @@ impl Pool {
             yielded: None,
             gate: Gate::default(),
         };
-        Arc::new(Pool { target, servers: Servers::default(), inner: Mutex::new(inner) })
+        let (servers, logins) = (Servers::default(), Logins::default());
+        Arc::new(Pool { target, servers, logins, inner: Mutex::new(inner) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -239,6 +247,29 @@ impl Pool {
         Attempt::Wait(Waiting { pool: self, key, ticket, grant })
     }
 
+    /// Whether `min_pool_size` is set for the database.
+    pub(super) fn has_minimum(&self, identity: &Identity) -> bool {
+        let inner = self.lock();
+        inner.limits.keep
+            && !is_template(&identity.database)
+            && inner.limits.config.min_pool_size(&identity.database) > 0
+    }
+
+    /// A place for one of the connections that `min_pool_size` wants and that
+    /// are not there. Nobody's, who waits or might soon, is taken for it.
+    pub(super) fn place_of_minimum(self: &Arc<Self>, key: &GroupKey) -> Option<Slot> {
+        let inner = &mut *self.lock();
+        let quota = Quota::of(&inner.limits.config, key);
+        let (open, waiting) = inner.groups.get(key).map_or((0, 0), |group| (group.open, group.waiting()));
+        let wanted = open < quota.least.min(quota.group) && waiting == 0;
+        let barred = inner.limits.ends || !inner.limits.keep || inner.gate.holds(&key.1);
+        if !wanted || barred || !inner.ready.is_empty() || inner.full(key, None).is_some() {
+            return None;
+        }
+        inner.open(key);
+        Some(Slot::new(self, key.clone()))
+    }
+
     /// What one is told who has waited in vain.
     fn timed_out(&self, waiting: &Waiting<'_>, waited: Duration) -> CheckoutError {
         let inner = self.lock();
@@ -296,8 +327,16 @@ impl Pool {
         drop(expired);
     }
 
-    /// Closes every kept connection: its server failed, or the proxy ends.
+    /// Frees the places of kept connections that the server has closed.
+    pub(super) fn drop_lost(&self) {
+        let lost = self.lock().take_idle(|_, conn| !conn.is_alive());
+        drop(lost);
+    }
+
+    /// Closes every kept connection: its server failed, a database is to be
+    /// dropped, or the proxy ends. None is opened before the next client asks.
     pub fn close_idle(&self) {
+        self.logins.clear();
         let idle = self.lock().take_idle(|_, _| true);
         drop(idle);
     }
@@ -444,7 +483,7 @@ impl Inner {
             (Some(next), _) => Fate::Handed(next),
             (None, Some(_)) => Fate::Closed,
             // What copies a template needs it unused.
-            (None, None) if matches!(&*conn.identity.database, "template0" | "template1") => Fate::Closed,
+            (None, None) if is_template(&conn.identity.database) => Fate::Closed,
             (None, None) if self.limits.keep => Fate::Kept,
             (None, None) => Fate::Closed,
         }

@@ -401,6 +401,41 @@ async fn an_old_connection_is_closed_and_the_least_are_kept() {
     assert_eq!(pool.usage(), (0, 0, 0));
 }
 
+#[tokio::test]
+async fn places_of_the_minimum_are_those_that_nobody_needs() {
+    let (pool, alice) = (pool_with("default_pool_size = 3\nmin_pool_size = 3", "", 3), identity("alice"));
+    let key = queue::key_of(&alice);
+    let of_client = slot(Poll::Ready(acquire(&pool, &alice).await));
+    pool.pause(Some("db"));
+    assert!(pool.place_of_minimum(&key).is_none(), "it is paused");
+    pool.resume(Some("db"));
+    let places = [pool.place_of_minimum(&key), pool.place_of_minimum(&key)].map(Option::unwrap);
+    assert!(pool.place_of_minimum(&key).is_none(), "there are three");
+    // Somebody else waits for a place, of all that the server has.
+    let bob = identity("bob");
+    let mut bobs = pin!(acquire(&pool, &bob));
+    assert!(poll(bobs.as_mut()).is_pending());
+    drop(of_client);
+    let bobs = slot(poll(bobs.as_mut()));
+    assert!(pool.place_of_minimum(&key).is_none(), "the server has no more");
+    drop((places, bobs));
+    assert_eq!(pool.usage(), (0, 0, 0));
+    assert!(pool.place_of_minimum(&queue::key_of(&identity("carol"))).is_some());
+    assert_eq!(pool.usage(), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_lost_connection_frees_its_place() {
+    let (pool, alice) = (pool(5, 10), identity("alice"));
+    let (one, server) = conn(slot(Poll::Ready(acquire(&pool, &alice).await)), &alice);
+    let (two, _server) = conn(slot(Poll::Ready(acquire(&pool, &alice).await)), &alice);
+    pool.put_back(one);
+    pool.put_back(two);
+    drop(server);
+    pool.drop_lost();
+    assert_eq!(pool.usage(), (1, 1, 0));
+}
+
 // === PAUSE, RESUME, RECONNECT ===
 
 #[tokio::test]

@@ -9,6 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 
+/// No server has so many processes: from here on the numbers are ours. Like a
+/// process id, they are never negative.
+const OURS: u32 = 1 << 30;
+
 /// All clients that can be cancelled, by the process id that we gave them.
 #[derive(Debug, Default)]
 pub struct Registry {
@@ -53,9 +57,8 @@ impl Registry {
         let client = Arc::new(Client { key, running: Default::default(), links: Default::default() });
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let pid = loop {
-            // Like a process id, it is never zero or negative.
-            let pid = self.next.fetch_add(1, Ordering::Relaxed) & 0x7fff_ffff;
-            if pid != 0 && !clients.contains_key(&pid) {
+            let pid = OURS + self.next.fetch_add(1, Ordering::Relaxed) % OURS;
+            if !clients.contains_key(&pid) {
                 break pid;
             }
         };
@@ -98,6 +101,13 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Whether a server connection with this process id is, or may be, its.
+    fn may_have(&self, pid: u32) -> bool {
+        self.links.try_lock().map_or(true, |links| links.iter().any(|link| link.pid == pid))
+    }
+}
+
 impl Handle {
     pub fn key(&self) -> &[u8] {
         &self.client.key
@@ -115,6 +125,23 @@ impl Handle {
         if high != 0 || self.client.running[1].load(Ordering::Relaxed) != 0 {
             self.client.running[1].store(high, Ordering::Release);
         }
+    }
+
+    /// The client is told the process id of its server connection, unless another
+    /// client has that of another server: so it is the one that it finds in its
+    /// own notifications and in `pg_stat_activity`.
+    pub fn take_pid(&mut self, pid: u32) {
+        if pid >= OURS {
+            return;
+        }
+        let mut clients = self.registry.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who has given that connection back is about to leave.
+        if clients.get(&pid).is_some_and(|other| other.may_have(pid)) {
+            return;
+        }
+        clients.remove(&self.pid);
+        clients.insert(pid, self.client.clone());
+        self.pid = pid;
     }
 
     pub async fn add(&self, backend: usize, pool: Arc<Pool>, pid: u32, key: Arc<[u8]>) {
@@ -150,8 +177,15 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         let mut clients = self.registry.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.remove(&self.pid);
+        // Another client may have taken the process id over, with the connection.
+        if clients.get(&self.pid).is_some_and(|client| Arc::ptr_eq(client, &self.client)) {
+            clients.remove(&self.pid);
+        }
         drop(clients);
         self.registry.consoles().remove(&self.pid);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -381,7 +381,11 @@ impl Session {
             return Ok(known.parameters);
         }
         let first = self.first_server().await?;
-        let parameters = self.links.get(first).map(|link| link.conn.parameters.clone()).unwrap_or_default();
+        let conn = self.links.get(first).map(|link| &link.conn);
+        let parameters = conn.map(|conn| conn.parameters.clone()).unwrap_or_default();
+        if let Some(conn) = conn.filter(|_| !self.sharing.is_on()) {
+            self.cancel.take_pid(conn.pid);
+        }
         if self.sharing.is_on() {
             self.notices.clear();
             self.sharing.shown = parameters.clone();

@@ -81,9 +81,10 @@ impl Replication {
         })?;
         // It ends in whatever state it is in then, without a goodbye of ours.
         conn.broken = true;
-        let cancel = proxy.cancels.enter(if minor >= 2 { 32 } else { 4 });
+        let mut cancel = proxy.cancels.enter(if minor >= 2 { 32 } else { 4 });
         cancel.add(server.id, pool.clone(), conn.pid, conn.key.clone()).await;
         cancel.set_running(bit(server.id));
+        cancel.take_pid(conn.pid);
         let mut out = Vec::with_capacity(1024);
         backend::authentication_ok(&mut out);
         for (name, value) in conn.parameters.iter() {

@@ -2,6 +2,7 @@
 //! connections, and none of them notices.
 #![allow(clippy::unwrap_used)]
 
+mod console;
 mod crowd;
 mod notify;
 mod pins;

@@ -4,7 +4,7 @@ use super::{connections, one_connection};
 use waypool_tests::console::Console;
 use waypool_tests::raw::{Raw, expect_fatal, extended, sqlstate, tags};
 use waypool_tests::wire::{self, Message};
-use waypool_tests::{Database, Proxy, wait_until};
+use waypool_tests::{Database, Proxy, python, run, wait_until};
 
 /// The proxy's own connections in this database.
 const OWN: &str =
@@ -187,6 +187,14 @@ fn by_the_extended_protocol() {
     assert_eq!(tags(&one.wire.until_ready()), "2CZ");
     assert_eq!(channels(&mut one), "b");
     assert_eq!(sqlstate(&two.query("SELECT 1")), None);
+    proxy.stop();
+}
+
+#[test]
+fn psycopg_hears_its_notifications() {
+    let database = Database::create("pool_notify_psycopg", "");
+    let proxy = connections(1).weights(&[0.0, 1.0]).start();
+    run(python(&proxy, "notices.py").env("WAYPOOL_TEST_DATABASE", database.name), "").ok();
     proxy.stop();
 }
 

@@ -7,13 +7,16 @@
 //! - `sockets`: opened, accepted from, TLS.
 //! - `caller`: who asks, and whether they may.
 //! - `routes`: the addresses and what is done there.
+//! - `commits`: kept back for a moment; `leases`: for whom.
 //! - `lifetime`: the end, and a successor.
 //! - `push`: files that are sent here.
 //! - `describe`: what the host knows, as JSON.
 //! - `refusal`: errors as answers.
 
 mod caller;
+mod commits;
 mod describe;
+mod leases;
 mod lifetime;
 mod push;
 mod refusal;

@@ -12,8 +12,9 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::caller::{self, Caller};
+use super::leases::Leases;
 use super::refusal::Refusal;
-use super::{describe, lifetime, push};
+use super::{commits, describe, lifetime, push};
 use crate::admin::api::{Change, Done, List, Order, Plugin, Pushed, SIGNATURE_HEADER};
 use crate::plugin::{By, PluginError, PluginHost};
 use crate::proxy::{self, Proxy};
@@ -28,10 +29,12 @@ pub(super) struct Desk {
     pub proxy: Arc<Proxy>,
     /// One order at a time, so that what was checked is what is done.
     orders: Arc<Mutex<()>>,
+    /// Of commits that are kept back.
+    pub leases: Leases,
 }
 
 pub(super) fn router(proxy: Arc<Proxy>) -> Router {
-    let desk = Desk { proxy: Arc::clone(&proxy), orders: Arc::default() };
+    let desk = Desk { proxy: Arc::clone(&proxy), orders: Arc::default(), leases: Leases::default() };
     Router::new()
         .route("/v1/plugins", get(list))
         .route("/v1/plugins/{name}", post(take_file))
@@ -44,6 +47,8 @@ pub(super) fn router(proxy: Arc<Proxy>) -> Router {
         .route("/v1/history", get(history))
         .route("/v1/shutdown", post(lifetime::shutdown))
         .route("/v1/takeover", post(lifetime::takeover))
+        .route("/v1/commits/hold", post(commits::hold))
+        .route("/v1/commits/release", post(commits::release))
         .fallback(no_such_address)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_PLUGIN))

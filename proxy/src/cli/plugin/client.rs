@@ -157,6 +157,12 @@ impl std::fmt::Display for Place {
 // === impl Client ===
 
 impl Client {
+    /// By the Unix socket of this configuration.
+    pub fn of(config: &Config) -> anyhow::Result<Self> {
+        let socket = config.admin_socket().context("the proxy has no Unix socket for orders")?;
+        Ok(Client { place: Place::Unix(socket), token: None, roots: RootCertificates::System })
+    }
+
     /// The proxy is on this machine for sure.
     pub fn is_local(&self) -> bool {
         matches!(self.place, Place::Unix(_))

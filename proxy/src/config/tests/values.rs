@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{SHORTEST, top};
 use crate::config::{
-    BackendFlag, ClusteringMode, Config, Host, LogFormat, LogLevel, LogStandbyDelay, OnError, PoolMode,
-    RelcacheQueryTarget, Secret, SslMode,
+    BackendFlag, ClusteringMode, CommitMode, Config, Host, LogFormat, LogLevel, LogStandbyDelay,
+    OnDivergence, OnError, PoolMode, RelcacheQueryTarget, Secret, SslMode,
 };
 
 fn secs(seconds: u64) -> Duration {
@@ -58,6 +58,9 @@ fn defaults() {
     assert_eq!(config.log_standby_delay, LogStandbyDelay::IfOverThreshold);
     assert_eq!(config.replication_delay_source_cmd, None);
     assert_eq!(config.replication_delay_source_timeout, secs(10));
+    assert_eq!((config.commit_mode, config.on_divergence), (CommitMode::Ordered, OnDivergence::Report));
+    assert_eq!(config.two_phase_log_directory, Path::new("two_phase"));
+    assert_eq!((config.verify_period, config.verify_rate_limit), (None, Some(64 << 20)));
     assert_eq!(config.relcache_size, 4096);
     assert_eq!(config.relcache_expire, None);
     assert_eq!(config.relcache_query_target, RelcacheQueryTarget::Primary);

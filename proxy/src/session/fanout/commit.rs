@@ -22,13 +22,13 @@ pub(super) enum Committed {
 }
 
 /// It has committed, and not rolled back.
-fn has_committed(hearing: &Hearing) -> bool {
+pub(super) fn has_committed(hearing: &Hearing) -> bool {
     let complete = hearing.marks.iter().any(|mark| matches!(mark, Mark::Complete { .. }));
     complete && !hearing.has_failed() && !hearing.is_lost() && !says_rollback(hearing)
 }
 
 /// What PostgreSQL answers to COMMIT in a failed transaction.
-fn says_rollback(hearing: &Hearing) -> bool {
+pub(super) fn says_rollback(hearing: &Hearing) -> bool {
     hearing.held.windows(9).any(|part| part == b"ROLLBACK\0")
 }
 
@@ -69,6 +69,11 @@ impl Session {
         message: &[u8],
         until: Until,
     ) -> Result<Committed, End> {
+        let decisions = self.worker.proxy.decisions.get().cloned();
+        if let Some(decisions) = decisions.filter(|_| self.fan().wrote) {
+            return self.commit_two_phase(&decisions, servers, message, until).await;
+        }
+        let _passing = self.worker.proxy.commit_gate.pass().await;
         self.commit_ordered(servers, message, until).await
     }
 

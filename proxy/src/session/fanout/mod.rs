@@ -20,6 +20,7 @@ mod lock;
 mod pack;
 mod plan;
 mod query;
+mod two_phase;
 mod unit;
 
 use super::link::{Link, Servers, bit};

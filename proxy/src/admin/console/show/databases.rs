@@ -62,7 +62,7 @@ fn row(proxy: &Proxy, name: &str, backend: &Backend, open: usize, clients: &[Arc
     let here = |client: &&Arc<Client>| *client.database == *name && client.backend() == Some(backend.id);
     // `NULL`, as in PgBouncer: the one at the top holds.
     let pool_mode = config.database(name).and_then(|database| database.pool_mode);
-    let life_time = config.connection_life_time.map_or(0, |limit| limit.as_secs());
+    let life_time = config.server_lifetime.map_or(0, |limit| limit.as_secs());
     vec![
         name.into(),
         backend.config.hostname.to_string().into(),
@@ -74,8 +74,8 @@ fn row(proxy: &Proxy, name: &str, backend: &Backend, open: usize, clients: &[Arc
             .and_then(|database| database.pool_size)
             .unwrap_or(config.default_pool_size)
             .into(),
-        0_u32.into(),
-        0_u32.into(),
+        config.min_pool_size(name).into(),
+        config.reserve_pool_size(name).into(),
         life_time.into(),
         pool_mode.map_or(Value::Null, |mode| pools::word(mode).into()),
         Value::Null,
