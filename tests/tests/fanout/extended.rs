@@ -87,7 +87,7 @@ fn prepared_statements_are_where_they_are_needed() {
     assert_eq!(run(&mut session, &[parse("bad", "INSERT INTO nowhere VALUES (1)"), sync()]), "EZ 42P01");
     assert_eq!(run(&mut session, &[parse("bad", "INSERT INTO t VALUES (9, 'ok')"), sync()]), "1Z");
     assert_eq!(run(&mut session, &[bind("", "bad", &[]), execute("", 0), sync()]), "2CZ");
-    assert_eq!(twins.everywhere("SELECT * FROM t ORDER BY 1"), "2|x\n3|x\n9|ok");
+    assert_eq!(twins.everywhere("SELECT * FROM t ORDER BY 1"), "1|x\n2|x\n3|x\n9|ok");
     session.leave();
     twins.proxy.stop();
 }

@@ -17,6 +17,7 @@ mod copying;
 mod exchange;
 mod failed;
 mod lock;
+mod pack;
 mod plan;
 mod query;
 mod two_phase;
@@ -74,6 +75,14 @@ impl Fanout {
     pub fn of(worker: &Worker) -> Option<Box<Self>> {
         let replicates = worker.proxy.cluster.mode == ClusteringMode::NativeReplication;
         replicates.then(Box::default)
+    }
+
+    /// For the next unit, unless it is long.
+    fn keep(&mut self, unit: Vec<u8>) {
+        const LONGEST: usize = 16 * 1024;
+        if unit.capacity() <= LONGEST {
+            self.unit = unit;
+        }
     }
 
     fn prepare(&mut self, server: usize, bytes: &[u8]) {

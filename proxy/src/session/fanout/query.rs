@@ -37,7 +37,7 @@ impl Session {
         let text = String::from_utf8_lossy(text).into_owned();
         let unit = Unit { bytes: &bytes, until: Until::Ready, text: &text };
         let run = self.run_query_unit(frame, unit, classified, what, began).await;
-        self.fan().unit = bytes;
+        self.fan().keep(bytes);
         let (main, result) = run?;
         Ok(self.finish_unit(main, result)?)
     }
