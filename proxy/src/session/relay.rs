@@ -139,7 +139,7 @@ impl Session {
             };
             let unasked = link.replies.is_quiet();
             let bytes = link.conn.inbox.bytes();
-            let scan = match link.replies.scan(bytes) {
+            let mut scan = match link.replies.scan(bytes) {
                 Ok(scan) => scan,
                 Err(error) => return self.lost(id, &format!("protocol violation: {error}")),
             };
@@ -233,11 +233,12 @@ impl Session {
                 link.conn.note_parameter(body);
             }
             let shown = parameter.filter(|_| heard);
-            let row = match &scan.event {
-                Some((Event::Row, len)) => only_value(&link.conn.inbox.bytes()[end - len + HEADER_LEN..end]),
+            let own = match &scan.event {
+                Some((Event::Row | Event::Error { relay: false }, len)) => {
+                    Some(link.conn.inbox.bytes()[end - len + HEADER_LEN..end].to_vec())
+                }
                 _ => None,
             };
-            let asked = row.map(<[u8]>::to_vec);
             link.conn.inbox.consume(end);
             if let Some(len) = scan.wants {
                 link.conn.inbox.reserve(len);
@@ -250,10 +251,12 @@ impl Session {
             if let Some((name, value)) = shown.as_deref().and_then(parse_parameter_status) {
                 self.parameter_shown(name, value);
             }
-            if let Some(value) = asked
-                && !self.on_pins(&value)
-            {
-                self.on_position(id, &value);
+            match (&scan.event, own) {
+                (Some((Event::Row, _)), Some(body)) => self.on_own_row(id, &body),
+                (Some((Event::Error { .. }, _)), Some(body)) if self.on_values_failed(id, &body) => {
+                    scan.event = None;
+                }
+                _ => {}
             }
             if let Some((event, _)) = scan.event {
                 match learns {
@@ -267,6 +270,16 @@ impl Session {
             if done {
                 return Ok(());
             }
+        }
+    }
+
+    /// A row that the proxy itself has asked for.
+    fn on_own_row(&mut self, id: usize, body: &[u8]) {
+        if !self.on_values(id, body)
+            && let Some(value) = only_value(body)
+            && !self.on_pins(value)
+        {
+            self.on_position(id, value);
         }
     }
 
