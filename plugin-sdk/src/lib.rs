@@ -157,8 +157,9 @@ pub use bindings::shared::waypool::plugin::host::{
     Column, ColumnsFact, FunctionFact, Identity, Level, RelationFact, RelationFacts, TableColumns, Volatility,
 };
 pub use bindings::shared::waypool::plugin::types::{
-    Admission, Changes, Decision, Depends, Edit, Effects, Evaluation, Kind, Newcomer, Node, NodeRole, Observation,
-    Opinion, Plan, ReadAfter, Refusal, Servers, SessionInfo, SessionPlan, Transaction, Value, Verdict,
+    Admission, Changes, Decision, Depends, Edit, Effects, Evaluation, Kind, Newcomer, Node, NodeRole,
+    Observation, Opinion, Plan, ReadAfter, Refusal, Servers, SessionInfo, SessionPlan, Transaction, Value,
+    Verdict,
 };
 pub use error::{Error, Result};
 pub use host::Host;

@@ -1,8 +1,9 @@
 //! Short ways to make the contract's types.
 
 use crate::{
-    Admission, Changes, Decision, Depends, Edit, Effects, Evaluation, Kind, Newcomer, Node, NodeRole, Observation,
-    Opinion, Plan, Refusal, Servers, SessionInfo, SessionPlan, SessionState, Transaction, Value, Verdict,
+    Admission, Changes, Decision, Depends, Edit, Effects, Evaluation, Kind, Newcomer, Node, NodeRole,
+    Observation, Opinion, Plan, Refusal, Servers, SessionInfo, SessionPlan, SessionState, Transaction, Value,
+    Verdict,
 };
 
 /// Making a verdict.

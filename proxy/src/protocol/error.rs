@@ -99,7 +99,8 @@ pub struct ErrorFields<'a> {
 impl<'a> ErrorFields<'a> {
     /// Parses the body of an ErrorResponse. Missing fields are empty.
     pub fn parse(mut body: &'a [u8]) -> Self {
-        let mut fields = ErrorFields { severity: "", sqlstate: "", message: "", detail: "", hint: "", routine: "" };
+        let mut fields =
+            ErrorFields { severity: "", sqlstate: "", message: "", detail: "", hint: "", routine: "" };
         while let Some((&code, rest)) = body.split_first() {
             let Some(end) = rest.iter().position(|&b| b == 0) else {
                 break;

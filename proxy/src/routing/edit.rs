@@ -132,8 +132,7 @@ fn named_parameters(text: &str) -> usize {
 /// The types in `PREPARE name (int, numeric(5,2)) AS`.
 fn declared_by_prepare(text: &str) -> usize {
     let mut tokens = Tokens::new(text);
-    let prepares =
-        tokens.next_solid().is_some_and(|first| first.text(text).eq_ignore_ascii_case("prepare"));
+    let prepares = tokens.next_solid().is_some_and(|first| first.text(text).eq_ignore_ascii_case("prepare"));
     let name = tokens.next_solid();
     let open = tokens.next_solid().filter(|token| token.kind == TokenKind::ParenOpen);
     if !prepares || name.is_none() || open.is_none() {
@@ -158,7 +157,8 @@ fn declared_by_prepare(text: &str) -> usize {
 pub fn execute_with(text: &str, name: &str, values: &[Filled]) -> Option<String> {
     let tokens: Vec<_> = Tokens::new(text).filter(|token| !token.kind.is_trivia()).collect();
     let executes = |at: &usize| {
-        let word = tokens[*at].kind == TokenKind::Word && tokens[*at].text(text).eq_ignore_ascii_case("execute");
+        let word =
+            tokens[*at].kind == TokenKind::Word && tokens[*at].text(text).eq_ignore_ascii_case("execute");
         let named = tokens.get(at + 1).map(|token| (token.kind, token.text(text)));
         word && match named {
             Some((TokenKind::Word, word)) => word.to_ascii_lowercase() == name,

@@ -6,11 +6,14 @@ use super::link::{Link, bit};
 use super::prepared::Undo;
 use super::{End, Session};
 use crate::pool::statements::PREFIX;
-use crate::protocol::backend::{PARSE_COMPLETE, TransactionStatus, parse_parameter_status, ready_for_query};
+use crate::protocol::backend::{
+    PARSE_COMPLETE, TransactionStatus, fewer_parameters, parse_parameter_status, ready_for_query,
+};
 use crate::protocol::error::ErrorFields;
 use crate::protocol::replies::{Event, Replies, Scan};
 use crate::protocol::{HEADER_LEN, PgError};
 use crate::routing::Classified;
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -194,7 +197,15 @@ impl Session {
             if learns.is_some() {
                 relayed = &relayed[..relayed.len() - READY_LEN];
             }
-            let stands_in = matches!(scan.event, Some((Event::Parsed, _)));
+            let stands_in: Cow<[u8]> = match scan.event {
+                Some((Event::Parsed, _)) => Cow::Borrowed(&PARSE_COMPLETE),
+                Some((Event::Described { keep }, len)) => {
+                    let mut fewer = Vec::new();
+                    fewer_parameters(&mut fewer, &bytes[end - len + HEADER_LEN..end], keep);
+                    Cow::Owned(fewer)
+                }
+                _ => Cow::Borrowed(&[]),
+            };
             link.relayed |= scan.answers;
             // As long as a read can be sent elsewhere, the client hears nothing
             // that would have to be said twice.
@@ -208,11 +219,11 @@ impl Session {
                     return Err(End::Client);
                 }
             }
-            if stands_in {
+            if !stands_in.is_empty() {
                 // Behind what is held, if anything is.
                 match waits || !self.held.is_empty() {
-                    true => self.held.extend_from_slice(&PARSE_COMPLETE),
-                    false => self.client.send(&PARSE_COMPLETE).map_err(|_| End::Client)?,
+                    true => self.held.extend_from_slice(&stands_in),
+                    false => self.client.send(&stands_in).map_err(|_| End::Client)?,
                 }
             }
             let failed = match &scan.event {
@@ -356,7 +367,7 @@ impl Session {
                 }
                 Ok(())
             }
-            Event::Parameter | Event::Row | Event::Parsed => Ok(()),
+            Event::Parameter | Event::Row | Event::Parsed | Event::Described { .. } => Ok(()),
         }
     }
 

@@ -7,10 +7,10 @@ use super::link::{Servers, bit};
 use super::links::{Destination, LinkError};
 use crate::config::ClusteringMode;
 use crate::plugin::contract::{Evaluation, Kind, Verdict};
+use crate::protocol::PgError;
 use crate::protocol::backend::TransactionStatus;
 use crate::protocol::backend::parse_data_row;
 use crate::protocol::error::ErrorFields;
-use crate::protocol::PgError;
 use crate::routing::edit::execute_with;
 use crate::routing::values::{self, Filled, Gap};
 use crate::routing::{Classified, Sent};
@@ -112,7 +112,9 @@ impl Session {
     /// the effects of what the lead ran.
     fn evaluates_too(&self, _others: Servers) -> Servers {
         match self.worker.proxy.cluster.mode {
-            ClusteringMode::StreamingReplication | ClusteringMode::LogicalReplication | ClusteringMode::Raw => 0,
+            ClusteringMode::StreamingReplication
+            | ClusteringMode::LogicalReplication
+            | ClusteringMode::Raw => 0,
         }
     }
 

@@ -98,7 +98,8 @@ fn value(text: &str, type_name: &str) -> Filled {
 #[test]
 fn a_gap_is_a_literal_or_a_parameter_behind_the_clients_own() {
     let text = "INSERT INTO t VALUES ($1, now(), random())";
-    let edits = [edit(26, 31, evaluated("now()", Some("timestamptz"))), edit(33, 41, evaluated("random()", None))];
+    let edits =
+        [edit(26, 31, evaluated("now()", Some("timestamptz"))), edit(33, 41, evaluated("random()", None))];
     let template = Template::new(text).edit(&edits).unwrap();
     assert_eq!(template.sample(), "INSERT INTO t VALUES ($1, NULL::timestamptz, NULL)");
     let filled = template.fill(&[value("2026", "timestamptz"), value("0.5", "float8")]);
@@ -127,7 +128,10 @@ fn an_execute_gets_further_arguments() {
         ("EXECUTE p", "EXECUTE p ('1'::int)"),
         ("execute P (f(1), ')') ;", "execute P (f(1), ')', '1'::int) ;"),
         ("EXPLAIN ANALYZE EXECUTE \"p\"(2) -- c", "EXPLAIN ANALYZE EXECUTE \"p\"(2, '1'::int) -- c"),
-        ("CREATE TABLE execute AS EXECUTE p WITH NO DATA", "CREATE TABLE execute AS EXECUTE p ('1'::int) WITH NO DATA"),
+        (
+            "CREATE TABLE execute AS EXECUTE p WITH NO DATA",
+            "CREATE TABLE execute AS EXECUTE p ('1'::int) WITH NO DATA",
+        ),
     ] {
         assert_eq!(execute_with(text, "p", &[value("1", "int")]).as_deref(), Some(expected), "{text}");
     }

@@ -8,7 +8,8 @@ fn evaluation(expression: &str, type_name: Option<&str>) -> Evaluation {
 
 #[test]
 fn literals_mean_the_same_whatever_the_session_has_set() {
-    let literal = |value: &str| Filled { value: Some(value.to_owned()), type_name: "text".to_owned() }.literal();
+    let literal =
+        |value: &str| Filled { value: Some(value.to_owned()), type_name: "text".to_owned() }.literal();
     assert_eq!(literal("it's"), "'it''s'::text");
     assert_eq!(literal("a\\'b"), "E'a\\\\''b'::text");
     assert_eq!(Filled { value: None, type_name: "a.b".to_owned() }.literal(), "NULL::a.b");
