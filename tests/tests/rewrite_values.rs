@@ -180,7 +180,7 @@ fn a_bind_that_does_not_fit_is_told_so() {
     assert_eq!(sqlstate(&session.wire.until_ready()).as_deref(), Some("0A000"));
     // Another format for each parameter, and a long one.
     session.run("SELECT 1");
-    let long = format!("{:0>400000}", 1);
+    let long = format!("{}1", "0".repeat(399_999));
     session.send(&[bind("", "i", &[&long]), execute("", 0), sync()].concat());
     assert_eq!(sqlstate(&session.wire.until_ready()), None);
     assert_eq!(session.value("SELECT a FROM t"), "1");

@@ -150,7 +150,8 @@ impl Session {
             match message.tag {
                 b'P' => {
                     let classified = self.classify_parse(&message).await.map_err(LinkError::Statement)?;
-                    self.batch.may_need_values |= classified.has_gaps();
+                    self.batch.may_need_values |=
+                        classified.has_gaps() || self.executed_gaps(classified.verdict()).is_some();
                     self.batch.parsed.push(classified);
                 }
                 b'B' => self.classify_bound(at, &message).await.map_err(LinkError::Statement)?,
