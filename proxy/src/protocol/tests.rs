@@ -278,6 +278,7 @@ fn described(parameters: u16) -> Vec<u8> {
 
 #[test]
 fn a_client_sees_no_parameters_of_ours() {
+    use replies::{Event, Replies};
     let mut replies = Replies::<()>::default();
     replies.extended(true);
     replies.describe(None);
