@@ -20,7 +20,7 @@ pub(crate) use crate::testing::Fake as Inner;
 #[cfg(target_family = "wasm")]
 pub(crate) use proxy::Proxy as Inner;
 
-use crate::{FunctionFact, Level, RelationFact};
+use crate::{ColumnsFact, FunctionFact, Level, RelationFact};
 
 /// The proxy, as a plugin sees it. There is nothing else: no files, no
 /// network, no environment.
@@ -65,6 +65,13 @@ impl Host {
     #[inline]
     pub fn relation_fact(&self, schema: Option<&str>, name: &str) -> RelationFact {
         self.inner.relation_fact(schema, name)
+    }
+
+    /// The columns, with their defaults, of each table and view of this name.
+    /// See [`Host::function_fact`] for names and for `Unknown`.
+    #[inline]
+    pub fn columns_fact(&self, schema: Option<&str>, name: &str) -> ColumnsFact {
+        self.inner.columns_fact(schema, name)
     }
 }
 

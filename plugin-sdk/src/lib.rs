@@ -154,11 +154,12 @@ pub mod testing;
 mod types;
 
 pub use bindings::shared::waypool::plugin::host::{
-    FunctionFact, Level, RelationFact, RelationFacts, Volatility,
+    Column, ColumnsFact, FunctionFact, Identity, Level, RelationFact, RelationFacts, TableColumns, Volatility,
 };
 pub use bindings::shared::waypool::plugin::types::{
-    Admission, Changes, Decision, Depends, Edit, Effects, Kind, Newcomer, Node, NodeRole, Observation,
-    Opinion, Plan, ReadAfter, Refusal, Servers, SessionInfo, SessionPlan, Transaction, Value, Verdict,
+    Admission, Changes, Decision, Depends, Edit, Effects, Evaluation, Kind, Newcomer, Node, NodeRole,
+    Observation, Opinion, Plan, ReadAfter, Refusal, Servers, SessionInfo, SessionPlan, Transaction, Value,
+    Verdict,
 };
 pub use error::{Error, Result};
 pub use host::Host;

@@ -15,7 +15,7 @@ pub use table::{Tested, table};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
-use crate::{Host, Level, Node, NodeRole, RelationFacts, Verdict, Volatility};
+use crate::{Column, Host, Identity, Level, Node, NodeRole, RelationFacts, Verdict, Volatility};
 
 /// A proxy with a table of facts.
 ///
@@ -68,6 +68,13 @@ impl FakeHost {
     /// [`RelationFacts::empty()`].
     pub fn relation(mut self, name: &str, facts: RelationFacts) -> Self {
         self.0.inner.add_relation(name, facts);
+        self
+    }
+
+    /// Adds the columns of a table: `"schema.name"`, or `"name"` for one in
+    /// `public`. See [`column`].
+    pub fn columns(mut self, name: &str, columns: impl IntoIterator<Item = Column>) -> Self {
+        self.0.inner.add_columns(name, columns.into_iter().collect());
         self
     }
 
@@ -145,6 +152,23 @@ impl FakeHost {
     pub fn calls(&self) -> BTreeMap<&'static str, u32> {
         self.0.inner.calls()
     }
+}
+
+/// A column of this type, without a default.
+pub fn column(name: &str, type_name: &str) -> Column {
+    Column {
+        name: name.to_owned(),
+        type_name: type_name.to_owned(),
+        default_value: None,
+        volatility: Volatility::Immutable,
+        identity: Identity::No,
+        generated: false,
+    }
+}
+
+/// The same with a default.
+pub fn column_with(name: &str, type_name: &str, default: &str, volatility: Volatility) -> Column {
+    Column { default_value: Some(default.to_owned()), volatility, ..column(name, type_name) }
 }
 
 /// A primary that accepts connections, of weight 1.

@@ -1,8 +1,9 @@
 //! Short ways to make the contract's types.
 
 use crate::{
-    Admission, Changes, Decision, Depends, Edit, Effects, Kind, Newcomer, Node, NodeRole, Observation,
-    Opinion, Plan, Refusal, Servers, SessionInfo, SessionPlan, SessionState, Transaction, Value, Verdict,
+    Admission, Changes, Decision, Depends, Edit, Effects, Evaluation, Kind, Newcomer, Node, NodeRole,
+    Observation, Opinion, Plan, Refusal, Servers, SessionInfo, SessionPlan, SessionState, Transaction, Value,
+    Verdict,
 };
 
 /// Making a verdict.
@@ -106,9 +107,33 @@ impl Edit {
         Edit { start: range.start as u32, end: range.end as u32, value: Value::Literal(text.into()) }
     }
 
+    /// Puts the value of an expression in the place of the bytes `range`, which
+    /// the primary evaluates before each execution. See [`Evaluation`].
+    pub fn evaluate(range: std::ops::Range<usize>, evaluation: Evaluation) -> Self {
+        let value = Value::Evaluated(evaluation);
+        Edit { start: range.start as u32, end: range.end as u32, value }
+    }
+
     /// Puts `text` before the byte `at`.
     pub fn insert(at: usize, text: impl Into<String>) -> Self {
         Self::replace(at..at, text)
+    }
+}
+
+impl Evaluation {
+    /// Of the type that the expression has.
+    pub fn new(expression: impl Into<String>) -> Self {
+        Evaluation { expression: expression.into(), type_name: None, everywhere: false }
+    }
+
+    /// The value is of this type.
+    pub fn of_type(self, name: impl Into<String>) -> Self {
+        Evaluation { type_name: Some(name.into()), ..self }
+    }
+
+    /// It changes something: every server that runs the statement evaluates it.
+    pub fn everywhere(self) -> Self {
+        Evaluation { everywhere: true, ..self }
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Memo<F> {
 /// A name is rarely in more than one schema.
 type BySchema<F> = Vec<(Option<Box<str>>, F)>;
 
-impl<F: Copy> Memo<F> {
+impl<F: Clone> Memo<F> {
     pub const fn new() -> Self {
         Memo { epoch: 0, facts: HashMap::with_hasher(BuildHasherDefault::new()) }
     }
@@ -39,7 +39,7 @@ impl<F: Copy> Memo<F> {
         ask: impl FnOnce() -> F,
     ) -> F {
         let here = self.facts.get(name).and_then(|facts| {
-            facts.iter().find(|(in_schema, _)| in_schema.as_deref() == schema).map(|(_, fact)| *fact)
+            facts.iter().find(|(in_schema, _)| in_schema.as_deref() == schema).map(|(_, fact)| fact.clone())
         });
         if let Some(fact) = here {
             return fact;
@@ -49,7 +49,7 @@ impl<F: Copy> Memo<F> {
             if self.facts.len() >= MAX_FACTS {
                 self.facts.clear();
             }
-            self.facts.entry(name.into()).or_default().push((schema.map(Box::from), fact));
+            self.facts.entry(name.into()).or_default().push((schema.map(Box::from), fact.clone()));
         }
         fact
     }

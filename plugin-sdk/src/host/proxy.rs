@@ -4,19 +4,21 @@ use crate::bindings::shared::waypool::plugin::{clock, host, session, statement, 
 use std::cell::RefCell;
 
 use super::memo::Memo;
-use crate::{FunctionFact, Level, RelationFact};
+use crate::{ColumnsFact, FunctionFact, Level, RelationFact};
 
 thread_local! {
     // An instance has one thread.
     static FUNCTIONS: RefCell<Memo<FunctionFact>> = const { RefCell::new(Memo::new()) };
     static OPERATORS: RefCell<Memo<FunctionFact>> = const { RefCell::new(Memo::new()) };
     static RELATIONS: RefCell<Memo<RelationFact>> = const { RefCell::new(Memo::new()) };
+    static COLUMNS: RefCell<Memo<ColumnsFact>> = const { RefCell::new(Memo::new()) };
 }
 
 pub fn facts_are_of(epoch: u64) {
     FUNCTIONS.with_borrow_mut(|memo| memo.follow(epoch));
     OPERATORS.with_borrow_mut(|memo| memo.follow(epoch));
     RELATIONS.with_borrow_mut(|memo| memo.follow(epoch));
+    COLUMNS.with_borrow_mut(|memo| memo.follow(epoch));
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +46,14 @@ impl Proxy {
         RELATIONS.with_borrow_mut(|memo| {
             let found = |fact: &RelationFact| !matches!(fact, RelationFact::Unknown);
             memo.get(schema, name, found, || host::find_relation(schema, name))
+        })
+    }
+
+    #[inline]
+    pub fn columns_fact(&self, schema: Option<&str>, name: &str) -> ColumnsFact {
+        COLUMNS.with_borrow_mut(|memo| {
+            let found = |fact: &ColumnsFact| !matches!(fact, ColumnsFact::Unknown);
+            memo.get(schema, name, found, || host::find_columns(schema, name))
         })
     }
 

@@ -3,7 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{FunctionFact, Level, RelationFact, RelationFacts, Verdict, Volatility};
+use crate::{
+    Column, ColumnsFact, FunctionFact, Level, RelationFact, RelationFacts, TableColumns, Verdict, Volatility,
+};
 
 /// `schema.name` or `name`, split as the catalog would be asked.
 type Name = (Option<String>, String);
@@ -16,6 +18,7 @@ pub struct Fake {
     functions: Vec<(Name, Volatility)>,
     operators: Vec<(String, Volatility)>,
     relations: Vec<(Name, RelationFacts)>,
+    columns: Vec<(Name, TableColumns)>,
     unknown_by_default: bool,
     /// Database, user and application name
     session: RefCell<[String; 3]>,
@@ -49,6 +52,7 @@ impl Default for Fake {
             functions: Vec::new(),
             operators: Vec::new(),
             relations: Vec::new(),
+            columns: Vec::new(),
             unknown_by_default: false,
             session: RefCell::default(),
             statement: RefCell::new(Verdict::conservative("nothing is routed")),
@@ -73,6 +77,13 @@ impl Fake {
 
     pub fn add_relation(&mut self, name: &str, facts: RelationFacts) {
         self.relations.push((split(name), facts));
+    }
+
+    pub fn add_columns(&mut self, name: &str, columns: Vec<Column>) {
+        let (schema, name) = split(name);
+        let schema = schema.unwrap_or_else(|| "public".to_owned());
+        let table = TableColumns { schema: schema.clone(), view: false, columns };
+        self.columns.push(((Some(schema), name), table));
     }
 
     pub fn set_unknown_by_default(&mut self, yes: bool) {
@@ -171,6 +182,17 @@ impl Fake {
             Some(facts) => RelationFact::Found(facts),
             None if self.unknown_by_default => RelationFact::Unknown,
             None => RelationFact::Missing,
+        }
+    }
+
+    pub fn columns_fact(&self, schema: Option<&str>, name: &str) -> ColumnsFact {
+        self.note_call("columns_fact");
+        self.note_question(schema, name);
+        let found: Vec<_> = matching(&self.columns, schema, name).cloned().collect();
+        match found.is_empty() {
+            false => ColumnsFact::Found(found),
+            true if self.unknown_by_default => ColumnsFact::Unknown,
+            true => ColumnsFact::Missing,
         }
     }
 

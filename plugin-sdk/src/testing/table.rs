@@ -357,6 +357,7 @@ fn edit(edit: crate::Edit) -> table::Edit {
         Value::Literal(text) => text,
         Value::StatementTimestamp => "{statement_timestamp}".to_owned(),
         Value::TransactionTimestamp => "{transaction_timestamp}".to_owned(),
+        Value::Evaluated(evaluation) => format!("{{{}}}", evaluation.expression),
     };
     table::Edit { start: edit.start, end: edit.end, text }
 }

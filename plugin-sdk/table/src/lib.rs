@@ -55,7 +55,7 @@
 //! | `kind`, `servers`, `depends`, `name` | Of the verdict |
 //! | `effects`, `reads`, `writes`, `functions`, `tags` | Of the verdict, in any order |
 //! | `reason` | A part of the verdict's reason |
-//! | `rewritten` | The text as edited; `{statement_timestamp}` where a moment is put in |
+//! | `rewritten` | The text as edited; `{statement_timestamp}` where a moment is put in, `{random()}` what a server evaluates |
 //! | `refused` | The SQLSTATE of the refusal |
 //! | `message`, `hint` | A part of what the refusal says |
 //! | `routed_to` | A node's number, `"primary"` or `"all"` |

@@ -145,7 +145,8 @@ pub struct Refusal {
 }
 
 /// The bytes `start..end` are replaced. A moment is put in as
-/// `{statement_timestamp}` or `{transaction_timestamp}`.
+/// `{statement_timestamp}` or `{transaction_timestamp}`, what a server evaluates
+/// as `{expression}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     pub start: u32,

@@ -61,7 +61,7 @@ fn rewritten(sent: &Sent) -> String {
     match sent {
         Sent::AsIs => "no".to_owned(),
         Sent::Refused(refusal) => format!("refused: {} (SQLSTATE {})", refusal.message, refusal.sqlstate),
-        Sent::Edited(template) => template.sample(),
+        Sent::Edited(template) => template.shown(),
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         OfAll { connections: limit("max_db_connections"), clients: limit("max_db_client_connections") };
     let users =
         OfAll { connections: limit("max_user_connections"), clients: limit("max_user_client_connections") };
-    let config = Config {
+    let mut config = Config {
         source: source.to_owned(),
 
         port: top.integer("port", 9999, 1..=65535),
@@ -131,6 +131,9 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
         admin: read_admin::admin(&top, source),
     };
     top.finish();
+    if let Some(mode) = read_plugin::repeating_mode(config.backend_clustering_mode) {
+        read_plugin::tell_mode(&mut config.plugins, mode);
+    }
     check_together(&top, &config);
     config
 }

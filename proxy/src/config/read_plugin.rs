@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use toml::de::DeValue;
 
 use super::keys::{self, Kind};
-use super::model::{OnError, Plugin, Plugins};
+use super::model::{ClusteringMode, OnError, Plugin, Plugins};
 use super::pattern::Pattern;
 use super::public_key::PublicKey;
 use super::section::{Section, in_folder_of};
@@ -56,6 +56,29 @@ fn entries(section: &Section<'_>, source: &Path) -> Vec<Plugin> {
     let others = names.into_iter().filter_map(|(_, name)| plugin(section, name, source));
     let own = Plugins::OWN.into_iter().map(|name| plugin(section, name, source).unwrap_or_else(|| own(name)));
     others.chain(own).collect()
+}
+
+/// The mode in which every server runs every write by itself, and the proxy puts
+/// the rewriter's values in. Not yet native_replication.
+pub(super) fn repeating_mode(mode: ClusteringMode) -> Option<&'static str> {
+    match mode {
+        ClusteringMode::StreamingReplication
+        | ClusteringMode::LogicalReplication
+        | ClusteringMode::Raw
+        | ClusteringMode::NativeReplication => None,
+    }
+}
+
+/// Waypool's rewriter has to know of such a mode. A statement that it could not
+/// look at would part the servers: it is refused.
+pub(super) fn tell_mode(plugins: &mut Plugins, mode: &str) {
+    let rewriter = plugins.entries.iter_mut().find(|entry| entry.name == "rewrite" && entry.path.is_none());
+    if let Some(entry) = rewriter {
+        entry.on_error = OnError::Reject;
+        if let Json::Object(config) = &mut entry.config {
+            config.entry("backend_clustering_mode").or_insert_with(|| Json::from(mode));
+        }
+    }
 }
 
 /// With the defaults.

@@ -432,6 +432,23 @@ pub enum Value {
     /// The moment the transaction began, as a timestamptz literal
     #[component(name = "transaction-timestamp")]
     TransactionTimestamp,
+    /// What the primary makes of an expression, for each execution anew
+    #[component(name = "evaluated")]
+    Evaluated(Evaluation),
+}
+
+/// An expression that the primary evaluates before each execution.
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(record)]
+pub struct Evaluation {
+    #[component(name = "expression")]
+    pub expression: String,
+    /// `None`: the expression's own.
+    #[component(name = "type-name")]
+    pub type_name: Option<String>,
+    /// Every server that runs the statement evaluates it.
+    #[component(name = "everywhere")]
+    pub everywhere: bool,
 }
 
 /// The bytes `[start, end)` of the text are replaced.
@@ -570,6 +587,60 @@ pub enum RelationFact {
     Missing,
     #[component(name = "found")]
     Found(RelationFacts),
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Copy, Debug, PartialEq, Eq)]
+#[component(enum)]
+#[repr(u8)]
+pub enum Identity {
+    #[component(name = "no")]
+    No,
+    #[component(name = "by-default")]
+    ByDefault,
+    #[component(name = "always")]
+    Always,
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(record)]
+pub struct Column {
+    #[component(name = "name")]
+    pub name: String,
+    #[component(name = "type-name")]
+    pub type_name: String,
+    #[component(name = "default-value")]
+    pub default_value: Option<String>,
+    /// Of the default.
+    #[component(name = "volatility")]
+    pub volatility: Volatility,
+    #[component(name = "identity")]
+    pub identity: Identity,
+    #[component(name = "generated")]
+    pub generated: bool,
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(record)]
+pub struct TableColumns {
+    #[component(name = "schema")]
+    pub schema: String,
+    #[component(name = "view")]
+    pub view: bool,
+    #[component(name = "columns")]
+    pub columns: Vec<Column>,
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Debug, PartialEq, Eq)]
+#[component(variant)]
+pub enum ColumnsFact {
+    /// The proxy has to look.
+    #[component(name = "unknown")]
+    Unknown,
+    /// There is no table or view of this name.
+    #[component(name = "missing")]
+    Missing,
+    #[component(name = "found")]
+    Found(Vec<TableColumns>),
 }
 
 /// What a plugin says of itself.

@@ -1,6 +1,6 @@
 //! Facts of the catalog, which a plugin may ask for during a call.
 
-use super::contract::{FunctionFact, RelationFact};
+use super::contract::{ColumnsFact, FunctionFact, RelationFact};
 
 /// The facts of one database, as far as they are known now. Answers at once:
 /// what it does not know is `Unknown`, and comes back to the caller as a
@@ -20,6 +20,12 @@ pub trait FactSource {
     /// What the relations of this name are, taken together; without a schema,
     /// in any schema.
     fn relation_fact(&self, schema: Option<&str>, name: &str) -> RelationFact;
+
+    /// The columns of each table and view of this name; without a schema, in
+    /// any schema.
+    fn columns_fact(&self, _schema: Option<&str>, _name: &str) -> ColumnsFact {
+        ColumnsFact::Unknown
+    }
 }
 
 /// Knows nothing.
@@ -53,6 +59,7 @@ pub enum FactRef<'a> {
     Function { schema: Option<&'a str>, name: &'a str },
     Operator { name: &'a str },
     Relation { schema: Option<&'a str>, name: &'a str },
+    Columns { schema: Option<&'a str>, name: &'a str },
 }
 
 impl<'a> From<&'a FactKey> for FactRef<'a> {
@@ -61,6 +68,7 @@ impl<'a> From<&'a FactKey> for FactRef<'a> {
             FactKey::Function { schema, name } => FactRef::Function { schema: schema.as_deref(), name },
             FactKey::Operator { name } => FactRef::Operator { name },
             FactKey::Relation { schema, name } => FactRef::Relation { schema: schema.as_deref(), name },
+            FactKey::Columns { schema, name } => FactRef::Columns { schema: schema.as_deref(), name },
         }
     }
 }
@@ -77,4 +85,5 @@ pub enum FactKey {
     Function { schema: Option<String>, name: String },
     Operator { name: String },
     Relation { schema: Option<String>, name: String },
+    Columns { schema: Option<String>, name: String },
 }

@@ -10,7 +10,7 @@ use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut};
 
 use super::about::About;
-use super::contract::{FunctionFact, Level, RelationFact, SessionInfo, VERSION, Verdict};
+use super::contract::{ColumnsFact, FunctionFact, Level, RelationFact, SessionInfo, VERSION, Verdict};
 use super::facts::{FactKey, FactSource};
 use super::generation::Plugin;
 
@@ -174,7 +174,8 @@ fn link_host(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     host.func_wrap("find-operator", |store: Caller<'_>, (name,): (WasmStr,)| {
         Ok((find_operator(store, name)?,))
     })?;
-    host.func_wrap("find-relation", |store: Caller<'_>, name| Ok((find_relation(store, name)?,)))
+    host.func_wrap("find-relation", |store: Caller<'_>, name| Ok((find_relation(store, name)?,)))?;
+    host.func_wrap("find-columns", |store: Caller<'_>, name| Ok((find_columns(store, name)?,)))
 }
 
 fn link_session(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -278,6 +279,20 @@ fn find_relation(
     let fact = facts.map_or(RelationFact::Unknown, |facts| facts.relation_fact(schema.as_deref(), &name));
     if fact == RelationFact::Unknown {
         let key = FactKey::Relation { schema: schema.map(Cow::into_owned), name: name.into_owned() };
+        store.data_mut().note_missing(key);
+    }
+    Ok(fact)
+}
+
+fn find_columns(
+    mut store: StoreContextMut<'_, Guest>,
+    (schema, name): Name,
+) -> wasmtime::Result<ColumnsFact> {
+    let (schema, name) = named(&store, schema.as_ref(), &name)?;
+    let facts = store.data().facts();
+    let fact = facts.map_or(ColumnsFact::Unknown, |facts| facts.columns_fact(schema.as_deref(), &name));
+    if fact == ColumnsFact::Unknown {
+        let key = FactKey::Columns { schema: schema.map(Cow::into_owned), name: name.into_owned() };
         store.data_mut().note_missing(key);
     }
     Ok(fact)

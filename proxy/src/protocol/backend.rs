@@ -83,6 +83,16 @@ pub fn negotiate_protocol_version(out: &mut Vec<u8>, minor: u16, unknown: &[Stri
 /// A ParseComplete, whole.
 pub const PARSE_COMPLETE: [u8; 5] = [b'1', 0, 0, 0, 4];
 
+/// A ParameterDescription with the first of the parameters of another one alone.
+pub fn fewer_parameters(out: &mut Vec<u8>, body: &[u8], keep: usize) {
+    let types = body.get(2..).unwrap_or_default();
+    let types = types.get(..4 * keep).unwrap_or(types);
+    message(out, b't', |b| {
+        b.extend(((types.len() / 4) as u16).to_be_bytes());
+        b.extend_from_slice(types);
+    });
+}
+
 pub fn ready_for_query(out: &mut Vec<u8>, status: TransactionStatus) {
     message(out, b'Z', |b| b.push(status.byte()));
 }

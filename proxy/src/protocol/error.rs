@@ -90,6 +90,8 @@ pub struct ErrorFields<'a> {
     pub severity: &'a str,
     pub sqlstate: &'a str,
     pub message: &'a str,
+    pub detail: &'a str,
+    pub hint: &'a str,
     /// The function in the server's source that reported it.
     pub routine: &'a str,
 }
@@ -97,7 +99,8 @@ pub struct ErrorFields<'a> {
 impl<'a> ErrorFields<'a> {
     /// Parses the body of an ErrorResponse. Missing fields are empty.
     pub fn parse(mut body: &'a [u8]) -> Self {
-        let mut fields = ErrorFields { severity: "", sqlstate: "", message: "", routine: "" };
+        let mut fields =
+            ErrorFields { severity: "", sqlstate: "", message: "", detail: "", hint: "", routine: "" };
         while let Some((&code, rest)) = body.split_first() {
             let Some(end) = rest.iter().position(|&b| b == 0) else {
                 break;
@@ -107,6 +110,8 @@ impl<'a> ErrorFields<'a> {
                 b'V' => fields.severity = text,
                 b'C' => fields.sqlstate = text,
                 b'M' => fields.message = text,
+                b'D' => fields.detail = text,
+                b'H' => fields.hint = text,
                 b'R' => fields.routine = text,
                 _ => {}
             }

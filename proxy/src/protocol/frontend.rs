@@ -24,6 +24,13 @@ impl<'a> Parse<'a> {
     }
 }
 
+/// How many types of parameters a Parse body declares.
+pub fn declared_types(body: &[u8], parse: Parse<'_>) -> usize {
+    let types = body.get(parse.statement.len() + 1 + parse.text.len() + 1..);
+    let count = types.and_then(|types| types.first_chunk::<2>());
+    count.map_or(0, |count| usize::from(u16::from_be_bytes(*count)))
+}
+
 /// What stands behind the name in a Parse body: text and types.
 pub fn behind_name(body: &[u8]) -> Option<&[u8]> {
     split_text(body).map(|(_, rest)| rest)
@@ -43,6 +50,82 @@ impl<'a> Bind<'a> {
         let (statement, _) = split_text(rest)?;
         Some(Bind { portal, statement })
     }
+}
+
+/// A whole Bind body: what stands behind the names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound<'a> {
+    /// Of the parameters, two bytes each: none, one for all, or one for each.
+    formats: &'a [u8],
+    pub parameters: usize,
+    /// With their lengths.
+    values: &'a [u8],
+    /// The formats of the result, with their number.
+    results: &'a [u8],
+}
+
+impl<'a> Bound<'a> {
+    /// `body` is one that [`Bind::read`] could read.
+    pub fn read(body: &'a [u8]) -> Option<Self> {
+        let (_, rest) = split_text(body)?;
+        let (_, rest) = split_text(rest)?;
+        let (count, rest) = rest.split_first_chunk()?;
+        let (formats, rest) = rest.split_at_checked(2 * usize::from(u16::from_be_bytes(*count)))?;
+        let (count, values) = rest.split_first_chunk()?;
+        let parameters = usize::from(u16::from_be_bytes(*count));
+        let mut results = values;
+        for _ in 0..parameters {
+            let (length, rest) = results.split_first_chunk()?;
+            // -1 is NULL.
+            let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
+            results = rest.get(length..)?;
+        }
+        let values = values.get(..values.len() - results.len())?;
+        Some(Bound { formats, parameters, values, results })
+    }
+}
+
+/// A Bind with further values, in text. `name` is that of the statement; `None`
+/// among the values is NULL.
+pub fn bind_with<'v>(
+    out: &mut Vec<u8>,
+    portal: &[u8],
+    name: &[u8],
+    bound: Bound<'_>,
+    more: impl ExactSizeIterator<Item = Option<&'v str>>,
+) {
+    let count = bound.parameters + more.len();
+    message(out, b'B', |b| {
+        for name in [portal, name] {
+            b.extend_from_slice(name);
+            b.push(0);
+        }
+        match bound.formats {
+            // All in text, as ours are.
+            [] | [0, 0] => b.extend([0; 2]),
+            one if one.len() == 2 => {
+                b.extend((count as u16).to_be_bytes());
+                b.extend(one.repeat(bound.parameters));
+                b.extend(vec![0; 2 * more.len()]);
+            }
+            each => {
+                b.extend((count as u16).to_be_bytes());
+                b.extend_from_slice(each);
+                b.extend(vec![0; 2 * more.len()]);
+            }
+        }
+        b.extend((count as u16).to_be_bytes());
+        b.extend_from_slice(bound.values);
+        for value in more {
+            let Some(value) = value else {
+                b.extend((-1i32).to_be_bytes());
+                continue;
+            };
+            b.extend((value.len() as u32).to_be_bytes());
+            b.extend_from_slice(value.as_bytes());
+        }
+        b.extend_from_slice(bound.results);
+    });
 }
 
 /// What a Describe or Close names.

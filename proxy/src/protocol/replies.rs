@@ -29,14 +29,29 @@ struct Cycle {
     copies_ended: usize,
     /// And that behind its Sync, which the server will swallow.
     behind_sync: bool,
+    /// Statements to be described, and those described.
+    describes: u32,
+    described: u32,
 }
 
 impl Cycle {
     fn query() -> Self {
         let (relay, closed) = (true, true);
         let (extended, asks, ready_unseen, failed, behind_sync) = (false, false, false, false, false);
-        let (acks, copies_ended) = (0, 0);
-        Cycle { relay, extended, closed, asks, ready_unseen, acks, failed, copies_ended, behind_sync }
+        let (acks, copies_ended, describes, described) = (0, 0, 0, 0);
+        Cycle {
+            relay,
+            extended,
+            closed,
+            asks,
+            ready_unseen,
+            acks,
+            failed,
+            copies_ended,
+            behind_sync,
+            describes,
+            described,
+        }
     }
 }
 
@@ -49,11 +64,24 @@ struct Ack<U> {
     undo: Option<U>,
 }
 
+/// A description of parameters, some of which the client must not see.
+#[derive(Debug, Clone, Copy)]
+struct Trim {
+    /// The cycle that it belongs to, by number.
+    cycle: u64,
+    /// Its place among those of the cycle.
+    place: u32,
+    keep: usize,
+}
+
 /// What is expected from one server. `U` is whatever undoes a Parse.
 #[derive(Debug)]
 pub struct Replies<U> {
     cycles: VecDeque<Cycle>,
     acks: VecDeque<Ack<U>>,
+    trims: VecDeque<Trim>,
+    /// How many cycles have been answered.
+    answered: u64,
     /// Left over by cycles that failed, the newest last.
     unanswered: Vec<U>,
     /// Bytes still to come of a frame whose head has been handled.
@@ -87,6 +115,9 @@ pub enum Event {
     Notification,
     /// In place of the dropped frame the client gets a ParseComplete.
     Parsed,
+    /// In place of the dropped ParameterDescription the client gets one of so many
+    /// parameters.
+    Described { keep: usize },
     /// A command of the client's is complete; only if asked for, see
     /// [`Replies::watch`].
     Complete { rows: u64 },
@@ -114,6 +145,8 @@ impl<U> Default for Replies<U> {
         Replies {
             cycles: VecDeque::new(),
             acks: VecDeque::new(),
+            trims: VecDeque::new(),
+            answered: 0,
             unanswered: Vec::new(),
             rest: 0,
             preliminary: false,
@@ -246,6 +279,24 @@ impl<U> Replies<U> {
         }
     }
 
+    /// A Describe of a statement was sent. `keep`: the client is to see the first
+    /// of its parameters alone.
+    pub fn describe(&mut self, keep: Option<usize>) {
+        let number = self.answered + self.cycles.len().saturating_sub(1) as u64;
+        if let Some(cycle) = self.cycles.back_mut() {
+            let place = cycle.describes;
+            cycle.describes += 1;
+            self.trims.extend(keep.map(|keep| Trim { cycle: number, place, keep }));
+        }
+    }
+
+    /// How the description that comes next is to be trimmed.
+    fn trim(&mut self) -> Option<usize> {
+        let place = self.cycles.front()?.described;
+        let next = self.trims.front().filter(|trim| trim.cycle == self.answered && trim.place == place);
+        next.map(|trim| trim.keep)
+    }
+
     /// What must be undone because a cycle failed before it was answered, the
     /// newest first. To be asked after each [`Event::Ready`].
     pub fn take_unanswered(&mut self) -> impl Iterator<Item = U> + '_ {
@@ -287,6 +338,7 @@ impl<U> Replies<U> {
                 break;
             };
             let whole = bytes.len() - at >= frame.len;
+            let trim = if frame.tag == b't' { self.trim() } else { None };
             match frame.tag {
                 b'Z' | b'E' | b'S' | b'G' | b'W' if !whole => {
                     scan.wants = Some(frame.len);
@@ -336,6 +388,17 @@ impl<U> Replies<U> {
                     }
                     break;
                 }
+                b't' if trim.is_some() && !whole => {
+                    scan.wants = Some(frame.len);
+                    break;
+                }
+                b't' if trim.is_some() => {
+                    self.was_described();
+                    self.trims.pop_front();
+                    at += frame.len;
+                    scan.event = trim.map(|keep| (Event::Described { keep }, frame.len));
+                    break;
+                }
                 b'1' | b'3' => {
                     let ack = self.acked();
                     let shown = ack.as_ref().is_none_or(|ack| ack.relay) && relay;
@@ -354,6 +417,9 @@ impl<U> Replies<U> {
                     relay_end = at;
                 }
                 _ => {
+                    if frame.tag == b't' {
+                        self.was_described();
+                    }
                     // Rows and the rest pass by unread.
                     self.rest = frame.len;
                     self.preliminary = matches!(frame.tag, b'N' | b'A' | b'2' | b'T' | b'n' | b't');
@@ -369,6 +435,12 @@ impl<U> Replies<U> {
         Ok(scan)
     }
 
+    fn was_described(&mut self) {
+        if let Some(cycle) = self.cycles.front_mut() {
+            cycle.described += 1;
+        }
+    }
+
     fn event(&mut self, tag: u8, body: &[u8], relay: bool, hidden: bool) -> Result<Event, FrameError> {
         Ok(match tag {
             b'Z' => {
@@ -377,6 +449,9 @@ impl<U> Replies<U> {
                 if let Some(cycle) = self.cycles.pop_front() {
                     let left = self.acks.drain(..cycle.acks);
                     self.unanswered.extend(left.filter_map(|ack| ack.undo));
+                    let number = self.answered;
+                    self.trims.retain(|trim| trim.cycle != number);
+                    self.answered += 1;
                 }
                 if hidden { Event::Closed { status } } else { Event::Ready { status, relay } }
             }
@@ -404,6 +479,9 @@ impl<U> Replies<U> {
         if front.extended && (front.behind_sync || !ended) {
             front.closed = false;
             front.acks = self.acks.len();
+            // Those sent behind the Execute are swallowed, too.
+            front.describes = front.described;
+            self.trims.clear();
             self.cycles.truncate(1);
         }
         ended

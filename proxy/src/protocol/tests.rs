@@ -295,3 +295,63 @@ fn replication_is_a_boolean_or_of_a_database() {
     assert_eq!((physical.wanted(), &physical.parameters[..]), (None, &[][..]));
     assert_eq!(started(&[("user", "alice")]).unwrap().wanted(), Some("alice"));
 }
+
+/// A ParameterDescription of so many int4.
+fn described(parameters: u16) -> Vec<u8> {
+    let mut out = Vec::new();
+    backend::message(&mut out, b't', |body| {
+        body.extend(parameters.to_be_bytes());
+        body.extend(23u32.to_be_bytes().repeat(usize::from(parameters)));
+    });
+    out
+}
+
+#[test]
+fn a_client_sees_no_parameters_of_ours() {
+    use crate::protocol::replies::{Event, Replies};
+    let mut replies = Replies::<()>::default();
+    replies.extended(true);
+    replies.describe(None);
+    replies.describe(Some(1));
+    replies.sync(true);
+    replies.extended(true);
+    replies.describe(Some(0));
+    replies.sync(true);
+    let (first, second) = (described(2), described(3));
+    let scan = replies.scan(&[first.clone(), second.clone()].concat()).unwrap();
+    assert_eq!(scan.relay, first.len(), "as it is");
+    assert_eq!((scan.skip, scan.event), (second.len(), Some((Event::Described { keep: 1 }, second.len()))));
+    let mut fewer = Vec::new();
+    backend::fewer_parameters(&mut fewer, &second[HEADER_LEN..], 1);
+    assert_eq!(fewer, described(1));
+    // The cycle failed before the third was answered: it is forgotten with it.
+    replies.scan(b"Z\0\0\0\x05I").unwrap();
+    replies.scan(b"Z\0\0\0\x05I").unwrap();
+    replies.extended(true);
+    replies.describe(None);
+    assert_eq!(replies.scan(&first).unwrap().relay, first.len());
+}
+
+#[test]
+fn a_bind_gets_further_values_in_text() {
+    use frontend::{Bind, Bound, bind_with};
+    // Portal, statement, formats, two values of which one is NULL, binary results.
+    let body =
+        |formats: &[u8], values: &[u8]| [b"p\0s\0".as_slice(), formats, values, &[0, 1, 0, 1]].concat();
+    let two = b"\0\x02\0\0\0\x01x\xff\xff\xff\xff";
+    let four = b"\0\x04\0\0\0\x01x\xff\xff\xff\xff\0\0\0\x01y\xff\xff\xff\xff";
+    for (formats, expected) in [
+        (b"\0\0".as_slice(), b"\0\0".as_slice()),
+        (b"\0\x01\0\x01", b"\0\x04\0\x01\0\x01\0\0\0\0"),
+        (b"\0\x02\0\0\0\x01", b"\0\x04\0\0\0\x01\0\0\0\0"),
+    ] {
+        let body_before = body(formats, two);
+        let bound = Bound::read(&body_before).unwrap();
+        assert_eq!(bound.parameters, 2);
+        let mut out = Vec::new();
+        bind_with(&mut out, b"p", b"s", bound, [Some("y"), None].into_iter());
+        assert_eq!(out[HEADER_LEN..], body(expected, four));
+        assert_eq!(Bind::read(&out[HEADER_LEN..]).unwrap().portal, b"p");
+    }
+    assert_eq!(Bound::read(b"p\0s\0\0\0\0\x02\0\0\0\x09x"), None, "a value that is not there");
+}

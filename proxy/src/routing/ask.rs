@@ -54,6 +54,11 @@ impl Classified {
         });
     }
 
+    /// Something is to be put in with each execution.
+    pub fn has_gaps(&self) -> bool {
+        matches!(&self.sent, Sent::Edited(template) if template.gaps().next().is_some())
+    }
+
     /// A FunctionCall message: it may do anything.
     pub fn function_call() -> Rc<Self> {
         let mut verdict = Verdict::conservative("function call");

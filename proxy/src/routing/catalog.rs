@@ -1,13 +1,17 @@
 //! Catalog facts in SQL: one query for all that a classifier wants to know.
 
-use crate::plugin::FactKey;
-use crate::plugin::contract::{FunctionFact, RelationFact, RelationFacts, Volatility};
+mod columns;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use crate::plugin::FactKey;
+use crate::plugin::contract::{ColumnsFact, FunctionFact, RelationFact, RelationFacts, Volatility};
+use std::sync::Arc;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fact {
     /// Also of an operator: of the function behind it.
     Function(FunctionFact),
     Relation(RelationFact),
+    Columns(Arc<ColumnsFact>),
 }
 
 /// What the rows are about: the first column of each.
@@ -16,6 +20,7 @@ enum About {
     Function,
     Operator,
     Relation,
+    Columns,
 }
 
 impl About {
@@ -24,6 +29,7 @@ impl About {
             FactKey::Function { .. } => About::Function,
             FactKey::Operator { .. } => About::Operator,
             FactKey::Relation { .. } => About::Relation,
+            FactKey::Columns { .. } => About::Columns,
         }
     }
 
@@ -32,6 +38,7 @@ impl About {
             "f" => Some(About::Function),
             "o" => Some(About::Operator),
             "r" => Some(About::Relation),
+            "c" => Some(About::Columns),
             _ => None,
         }
     }
@@ -39,13 +46,18 @@ impl About {
 
 fn name_of(key: &FactKey) -> &str {
     match key {
-        FactKey::Function { name, .. } | FactKey::Operator { name } | FactKey::Relation { name, .. } => name,
+        FactKey::Function { name, .. }
+        | FactKey::Operator { name }
+        | FactKey::Relation { name, .. }
+        | FactKey::Columns { name, .. } => name,
     }
 }
 
 fn schema_of(key: &FactKey) -> Option<&str> {
     match key {
-        FactKey::Function { schema, .. } | FactKey::Relation { schema, .. } => schema.as_deref(),
+        FactKey::Function { schema, .. }
+        | FactKey::Relation { schema, .. }
+        | FactKey::Columns { schema, .. } => schema.as_deref(),
         FactKey::Operator { .. } => None,
     }
 }
@@ -95,7 +107,8 @@ pub(super) fn query(wanted: &[&FactKey]) -> String {
     let functions = names(About::Function).map(|names| format!("{FUNCTIONS}{names}"));
     let operators = names(About::Operator).map(|names| format!("{OPERATORS}{names}"));
     let relations = names(About::Relation).map(|names| format!("({}{names}{})", RELATIONS.0, RELATIONS.1));
-    let parts: Vec<_> = [functions, operators, relations].into_iter().flatten().collect();
+    let columns = names(About::Columns).map(|names| format!("{}{names}", columns::QUERY));
+    let parts: Vec<_> = [functions, operators, relations, columns].into_iter().flatten().collect();
     parts.join(" UNION ALL ")
 }
 
@@ -164,6 +177,7 @@ impl Fact {
                 let all = found.map(Row::relation).reduce(|all, one| all | one);
                 Fact::Relation(all.map_or(RelationFact::Missing, RelationFact::Found))
             }
+            About::Columns => Fact::Columns(Arc::new(columns::fact(found))),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What the catalog says of functions and relations, as plugins ask for it.
 //!
-//! A fact is looked up on the primary, as `sr_check_user`, when a classifier
+//! A fact is looked up on the primary, as `sr_check_user`, when a plugin
 //! first asks for it; kept for `relcache_expire`; and forgotten when DDL
 //! passes through the proxy.
 
 use super::catalog::{self, Fact};
 use crate::auth::server::Credentials;
 use crate::cluster::{Backend, Cluster};
-use crate::plugin::contract::{FunctionFact, RelationFact, RelationFacts, Volatility};
+use crate::plugin::contract::{ColumnsFact, FunctionFact, RelationFact, RelationFacts, Volatility};
 use crate::plugin::{FactKey, FactRef, FactSource};
 use crate::pool::{Identity, Pool, ServerConn};
 use hashbrown::HashMap;
@@ -97,7 +97,7 @@ impl Facts {
 
     fn get(&self, key: FactRef) -> Option<Fact> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&key).copied()
+        known.get(&key).cloned()
     }
 
     /// Takes a fact that is known without a look-up.
@@ -194,7 +194,11 @@ impl Facts {
         let identity = Arc::new(Identity {
             user: self.lookup.user.clone(),
             database: self.database.clone(),
-            parameters: vec![("application_name".into(), "waypool catalog".into())],
+            parameters: vec![
+                ("application_name".into(), "waypool catalog".into()),
+                // So that defaults are shown with the schemas of what they name.
+                ("search_path".into(), "pg_catalog".into()),
+            ],
         });
         let mut why = "no server is up".to_owned();
         let primary = cluster.primary().filter(usable).into_iter();
@@ -245,6 +249,13 @@ impl FactSource for Facts {
         match self.get(FactRef::Relation { schema, name }) {
             Some(Fact::Relation(fact)) => fact,
             _ => RelationFact::Unknown,
+        }
+    }
+
+    fn columns_fact(&self, schema: Option<&str>, name: &str) -> ColumnsFact {
+        match self.get(FactRef::Columns { schema, name }) {
+            Some(Fact::Columns(fact)) => (*fact).clone(),
+            _ => ColumnsFact::Unknown,
         }
     }
 }

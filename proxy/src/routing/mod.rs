@@ -9,7 +9,7 @@
 //! - `route`: where a statement goes: the balancers
 //! - `gate`: who comes in
 //! - [`facts`], `catalog`: the catalog, for plugins that ask
-//! - [`edit`]: what rewriters make of a text
+//! - [`edit`]: what rewriters make of a text; [`values`]: what is put in when it is sent
 
 mod ask;
 pub mod cache;
@@ -21,6 +21,7 @@ mod route;
 mod scope;
 #[cfg(test)]
 mod tests;
+pub mod values;
 
 pub use ask::{CLASSIFY_LIMIT, Classified, Sent, classify};
 pub use gate::Admitted;

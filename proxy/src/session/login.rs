@@ -323,6 +323,7 @@ impl Session {
             healed: false,
             reading: Vec::new(),
             ready_held: None,
+            asked: None,
             sent: 0,
             answered: 0,
             ahead: None,

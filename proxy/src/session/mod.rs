@@ -11,6 +11,7 @@
 //! - [`transaction`], [`settings`], [`prepared`]: what the client's session is,
 //!   wherever it runs
 //! - [`replication`]: connections that are passed through as they are
+//! - [`values`]: what is put into a statement when it is sent
 //! - `observe`: what observers are told
 //! - `sharing`: pool modes transaction and statement; `listening`: LISTEN in them
 //! - `fanout`: native replication, every write on every server
@@ -41,6 +42,7 @@ mod sharing;
 #[cfg(test)]
 mod tests;
 pub mod transaction;
+pub mod values;
 
 use crate::auth::server::Credentials;
 use crate::census::Member;
@@ -158,6 +160,8 @@ pub struct Session {
     ahead: Option<Told>,
     /// What a standby must have replayed before it is read from.
     positions: positions::Positions,
+    /// Values that a server is asked for, to be put into a statement.
+    asked: Option<Box<values::Asked>>,
     /// Statements under way that observers want to hear of.
     watched: observe::Watched,
     /// Notices of ours that wait for the end of a server's message.

@@ -2,6 +2,7 @@
 //! prepared by SQL: where they are, and what it takes to have them elsewhere.
 
 use super::link::{Servers, bit};
+use super::values::Gaps;
 use crate::pool::Shared;
 use crate::routing::Classified;
 use std::cell::{Cell, RefCell};
@@ -84,6 +85,8 @@ pub struct SqlStatement {
     /// The server whose answer the client saw.
     pub first: usize,
     pub on: Servers,
+    /// What an EXECUTE has to give besides the client's arguments.
+    pub gaps: Option<Rc<Gaps>>,
 }
 
 /// What undoes a message whose acknowledgement never came.

@@ -158,7 +158,9 @@ impl Session {
         classified: &Rc<Classified>,
         began: Option<Instant>,
     ) -> Result<(), LinkError> {
-        let edited = self.edited(classified)?;
+        if let Sent::Refused(refusal) = &classified.sent {
+            return Err(LinkError::Statement(routing::refused(refusal)));
+        }
         self.check_mode(classified.verdict()).map_err(LinkError::Statement)?;
         self.classify_executed(classified).await.map_err(LinkError::Statement)?;
         let what = self.executed(classified.clone());
@@ -166,6 +168,9 @@ impl Session {
         let route = self.route(what.verdict()).await;
         let (mut route, state) = route.map_err(LinkError::Statement)?;
         if self.goes_everywhere(what.verdict()) || self.has_failed() {
+            let main = Destination { lead: self.primary().unwrap_or_default(), others: 0 };
+            let edited = self.edited_query(frame, classified, main).await;
+            let edited = edited.inspect_err(|_| self.unroute(state, mark))?;
             let before = std::mem::replace(&mut self.state, state);
             let run = Box::pin(self.fan_out_query(frame, edited, classified, &what, began)).await;
             return run.inspect_err(|_| {
@@ -179,6 +184,8 @@ impl Session {
         }
         let connected = self.connect_route(route, what.verdict().kind).await;
         let mut to = connected.inspect_err(|_| self.unroute(state, mark))?;
+        let edited = self.edited_query(frame, classified, to).await;
+        let edited = edited.inspect_err(|_| self.unroute(state, mark))?;
         let goes_on = self.transaction.status != TransactionStatus::Failed;
         if classified.verdict().kind == Kind::Deallocate && goes_on && !joins {
             match self.prepared_first(classified.verdict()) {
@@ -207,13 +214,19 @@ impl Session {
         Ok(())
     }
 
-    /// The text as the rewriters want it; `None`: as it is.
-    fn edited(&self, classified: &Classified) -> Result<Option<Vec<u8>>, LinkError> {
-        match &classified.sent {
-            Sent::AsIs => Ok(None),
-            Sent::Edited(template) => Ok(Some(template.fill(self.transaction.moments()))),
-            Sent::Refused(refusal) => Err(LinkError::Statement(routing::refused(refusal))),
+    /// The text as it is sent, if that is not as it came.
+    async fn edited_query(
+        &mut self,
+        frame: Frame,
+        classified: &Classified,
+        to: Destination,
+    ) -> Result<Option<Vec<u8>>, LinkError> {
+        if classified.sent == Sent::AsIs && self.executed_gaps(classified.verdict()).is_none() {
+            return Ok(None);
         }
+        self.end_joined().await?;
+        let text = frontend::query_text(self.body(frame)).unwrap_or_default().to_owned();
+        self.edited(&text, classified, to).await
     }
 
     fn send_query(

@@ -7,11 +7,14 @@ use super::link::{Link, bit};
 use super::prepared::Undo;
 use super::{End, Session};
 use crate::pool::statements::PREFIX;
-use crate::protocol::backend::{PARSE_COMPLETE, TransactionStatus, parse_parameter_status, ready_for_query};
+use crate::protocol::backend::{
+    PARSE_COMPLETE, TransactionStatus, fewer_parameters, parse_parameter_status, ready_for_query,
+};
 use crate::protocol::error::ErrorFields;
 use crate::protocol::replies::{Event, Replies, Scan};
 use crate::protocol::{HEADER_LEN, PgError};
 use crate::routing::Classified;
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -142,7 +145,7 @@ impl Session {
             };
             let unasked = link.replies.is_quiet();
             let bytes = link.conn.inbox.bytes();
-            let scan = match link.replies.scan(bytes) {
+            let mut scan = match link.replies.scan(bytes) {
                 Ok(scan) => scan,
                 Err(error) => return self.lost(id, &format!("protocol violation: {error}")),
             };
@@ -201,7 +204,15 @@ impl Session {
             if learns.is_some() {
                 relayed = &relayed[..relayed.len() - READY_LEN];
             }
-            let stands_in = matches!(scan.event, Some((Event::Parsed, _)));
+            let stands_in: Cow<[u8]> = match scan.event {
+                Some((Event::Parsed, _)) => Cow::Borrowed(&PARSE_COMPLETE),
+                Some((Event::Described { keep }, len)) => {
+                    let mut fewer = Vec::new();
+                    fewer_parameters(&mut fewer, &bytes[end - len + HEADER_LEN..end], keep);
+                    Cow::Owned(fewer)
+                }
+                _ => Cow::Borrowed(&[]),
+            };
             link.relayed |= scan.answers;
             // As long as a read can be sent elsewhere, the client hears nothing
             // that would have to be said twice.
@@ -215,11 +226,11 @@ impl Session {
                     return Err(End::Client);
                 }
             }
-            if stands_in {
+            if !stands_in.is_empty() {
                 // Behind what is held, if anything is.
                 match waits || !self.held.is_empty() {
-                    true => buffers::fill(&mut self.held, &PARSE_COMPLETE),
-                    false => self.client.send(&PARSE_COMPLETE).map_err(|_| End::Client)?,
+                    true => buffers::fill(&mut self.held, &stands_in),
+                    false => self.client.send(&stands_in).map_err(|_| End::Client)?,
                 }
             }
             if let Some((Event::Notification, len)) = &scan.event {
@@ -250,11 +261,12 @@ impl Session {
                 link.conn.note_parameter(body);
             }
             let shown = parameter.filter(|_| heard);
-            let row = match &scan.event {
-                Some((Event::Row, len)) => only_value(&link.conn.inbox.bytes()[end - len + HEADER_LEN..end]),
+            let own = match &scan.event {
+                Some((Event::Row | Event::Error { relay: false }, len)) => {
+                    Some(link.conn.inbox.bytes()[end - len + HEADER_LEN..end].to_vec())
+                }
                 _ => None,
             };
-            let asked = row.map(<[u8]>::to_vec);
             link.conn.inbox.consume(end);
             if let Some(len) = scan.wants {
                 link.conn.inbox.reserve(len);
@@ -267,11 +279,12 @@ impl Session {
             if let Some((name, value)) = shown.as_deref().and_then(parse_parameter_status) {
                 self.parameter_shown(name, value);
             }
-            if let Some(value) = asked
-                && !self.on_pins(&value)
-                && !self.on_channel(&value)
-            {
-                self.on_position(id, &value);
+            match (&scan.event, own) {
+                (Some((Event::Row, _)), Some(body)) => self.on_own_row(id, &body),
+                (Some((Event::Error { .. }, _)), Some(body)) if self.on_values_failed(id, &body) => {
+                    scan.event = None;
+                }
+                _ => {}
             }
             if let Some((event, _)) = scan.event {
                 match learns {
@@ -285,6 +298,17 @@ impl Session {
             if done {
                 return Ok(());
             }
+        }
+    }
+
+    /// A row that the proxy itself has asked for.
+    fn on_own_row(&mut self, id: usize, body: &[u8]) {
+        if !self.on_values(id, body)
+            && let Some(value) = only_value(body)
+            && !self.on_pins(value)
+            && !self.on_channel(value)
+        {
+            self.on_position(id, value);
         }
     }
 
@@ -361,7 +385,9 @@ impl Session {
                 }
                 Ok(())
             }
-            Event::Parameter | Event::Row | Event::Parsed | Event::Notification => Ok(()),
+            Event::Parameter | Event::Row | Event::Parsed | Event::Notification | Event::Described { .. } => {
+                Ok(())
+            }
         }
     }
 

@@ -4,11 +4,12 @@ use super::link::{Servers, bit};
 use super::links::REPEATED;
 use super::positions;
 use super::prepared::SqlStatement;
+use super::values::Gaps;
 use super::{End, Session};
 use crate::plugin::Mark;
 use crate::plugin::contract::{Effects, Kind, Servers as Wanted, Transaction as Told, Verdict};
 use crate::protocol::backend::TransactionStatus;
-use crate::routing::edit::Moments;
+use crate::routing::values::Moments;
 use crate::routing::{Classified, SessionState};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -134,6 +135,7 @@ impl Session {
                     classified: classified.clone(),
                     first: on.trailing_zeros() as usize,
                     on,
+                    gaps: Gaps::of(classified, 0),
                 };
                 self.pending.push(After::Prepare { name: name().unwrap_or_default(), statement });
             }

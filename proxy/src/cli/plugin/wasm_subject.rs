@@ -253,6 +253,7 @@ fn edit(edit: Edit) -> table::Edit {
         Value::Literal(text) => text,
         Value::StatementTimestamp => "{statement_timestamp}".to_owned(),
         Value::TransactionTimestamp => "{transaction_timestamp}".to_owned(),
+        Value::Evaluated(evaluation) => format!("{{{}}}", evaluation.expression),
     };
     table::Edit { start: edit.start, end: edit.end, text }
 }

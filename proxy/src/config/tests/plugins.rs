@@ -177,3 +177,21 @@ fn admin_listen() {
     let config = Config::parse(&text, folder.path().join("waypool.toml")).unwrap();
     assert_eq!(config.admin, listen("0.0.0.0", 7));
 }
+
+#[test]
+fn the_rewriter_is_told_of_a_mode_in_which_every_server_writes() {
+    use crate::config::read_plugin::tell_mode;
+    let folder = folder(&[]);
+    let told = |lines: &str| {
+        let mut plugins = parse_in(folder.path(), lines).unwrap().plugins;
+        tell_mode(&mut plugins, "native_replication");
+        plugins.entries.into_iter().find(|entry| entry.name == "rewrite").unwrap()
+    };
+    let rewrite = told("");
+    assert_eq!(rewrite.config["backend_clustering_mode"], "native_replication");
+    assert_eq!(rewrite.on_error, OnError::Reject, "what it cannot look at would part the servers");
+    let rewrite =
+        told("[plugins.rewrite.config]\non_nondeterministic = 'allow'\nbackend_clustering_mode = 'raw'");
+    assert_eq!(rewrite.config["backend_clustering_mode"], "raw");
+    assert_eq!(rewrite.config["on_nondeterministic"], "allow");
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::plugin::contract::Identity;
 
 fn row(columns: [&str; 4]) -> Vec<Option<String>> {
     columns.into_iter().map(|column| Some(column.to_owned())).collect()
@@ -41,4 +42,23 @@ fn a_view_is_what_it_reads() {
 fn names_are_quoted() {
     let key = FactKey::Function { schema: None, name: "it's\\".to_owned() };
     assert!(query(&[&key]).ends_with("IN (E'it''s\\\\')"), "{}", query(&[&key]));
+}
+
+#[test]
+fn columns_are_told_with_their_defaults() {
+    let key = FactKey::Columns { schema: None, name: "t".to_owned() };
+    assert!(query(&[&key]).ends_with("IN (E't')"));
+    let table = r#"{"view": false, "columns": [{"name": "id", "type": "bigint", "default": "nextval('a.s')",
+        "volatility": "v", "identity": "d", "generated": false}]}"#;
+    let [(_, Fact::Columns(fact))] = &facts(&[&key], &[row(["c", "a", "t", table])])[..] else {
+        panic!("not about columns");
+    };
+    let ColumnsFact::Found(tables) = &**fact else { panic!("{fact:?}") };
+    assert_eq!((tables[0].schema.as_str(), tables[0].view), ("a", false));
+    let column = &tables[0].columns[0];
+    assert_eq!((column.name.as_str(), column.type_name.as_str()), ("id", "bigint"));
+    assert_eq!(column.default_value.as_deref(), Some("nextval('a.s')"));
+    assert_eq!((column.volatility, column.identity), (Volatility::Volatile, Identity::ByDefault));
+    let missing = facts(&[&key], &[row(["c", "a", "u", table])]);
+    assert!(matches!(&missing[0].1, Fact::Columns(fact) if **fact == ColumnsFact::Missing));
 }

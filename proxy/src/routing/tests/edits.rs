@@ -1,7 +1,8 @@
 //! Carrying edits out, also on top of each other.
 
-use crate::plugin::contract::{Edit, Value};
-use crate::routing::edit::{Moments, Template};
+use crate::plugin::contract::{Edit, Evaluation, Value};
+use crate::routing::edit::{Template, execute_with};
+use crate::routing::values::{Filled, Moments};
 use std::time::{Duration, SystemTime};
 
 fn moments() -> Moments {
@@ -20,7 +21,8 @@ fn literal(text: &str) -> Value {
 }
 
 fn sent(template: &Template) -> String {
-    String::from_utf8(template.fill(moments())).unwrap()
+    let values: Vec<_> = template.gaps().filter_map(|gap| moments().value(gap)).collect();
+    template.fill(&values)
 }
 
 const STATEMENT: &str = "'1970-01-01 00:00:01.500000+00'::pg_catalog.timestamptz";
@@ -79,4 +81,59 @@ fn an_edit_that_cuts_through_a_gap_is_an_error() {
     }
     // At its edges nothing is cut.
     first.edit(&[edit(7, 7, literal("x")), edit(end, end, literal("y"))]).unwrap();
+}
+
+fn evaluated(expression: &str, type_name: Option<&str>) -> Value {
+    Value::Evaluated(Evaluation {
+        expression: expression.to_owned(),
+        type_name: type_name.map(str::to_owned),
+        everywhere: false,
+    })
+}
+
+fn value(text: &str, type_name: &str) -> Filled {
+    Filled { value: Some(text.to_owned()), type_name: type_name.to_owned() }
+}
+
+#[test]
+fn a_gap_is_a_literal_or_a_parameter_behind_the_clients_own() {
+    let text = "INSERT INTO t VALUES ($1, now(), random())";
+    let edits =
+        [edit(26, 31, evaluated("now()", Some("timestamptz"))), edit(33, 41, evaluated("random()", None))];
+    let template = Template::new(text).edit(&edits).unwrap();
+    assert_eq!(template.sample(), "INSERT INTO t VALUES ($1, NULL::timestamptz, NULL)");
+    let filled = template.fill(&[value("2026", "timestamptz"), value("0.5", "float8")]);
+    assert_eq!(filled, "INSERT INTO t VALUES ($1, '2026'::timestamptz, '0.5'::float8)");
+    let expected =
+        "INSERT INTO t VALUES ($1, $2::timestamptz, (CASE WHEN true THEN $3 ELSE (random()\n) END))";
+    assert_eq!(template.parameters(template.own_parameters(0)), expected);
+    assert_eq!(template.own_parameters(4), 4, "declared and not used");
+}
+
+#[test]
+fn a_prepare_declares_parameters() {
+    for (text, own) in [
+        ("PREPARE p AS SELECT $2", 2),
+        ("PREPARE p (int, numeric(5, 2), text) AS SELECT $1", 3),
+        ("/* c */ prepare \"p\"(int) as select 1", 1),
+        ("SELECT f(a, b)", 0),
+    ] {
+        assert_eq!(Template::new(text).own_parameters(0), own, "{text}");
+    }
+}
+
+#[test]
+fn an_execute_gets_further_arguments() {
+    for (text, expected) in [
+        ("EXECUTE p", "EXECUTE p ('1'::int)"),
+        ("execute P (f(1), ')') ;", "execute P (f(1), ')', '1'::int) ;"),
+        ("EXPLAIN ANALYZE EXECUTE \"p\"(2) -- c", "EXPLAIN ANALYZE EXECUTE \"p\"(2, '1'::int) -- c"),
+        (
+            "CREATE TABLE execute AS EXECUTE p WITH NO DATA",
+            "CREATE TABLE execute AS EXECUTE p ('1'::int) WITH NO DATA",
+        ),
+    ] {
+        assert_eq!(execute_with(text, "p", &[value("1", "int")]).as_deref(), Some(expected), "{text}");
+    }
+    assert_eq!(execute_with("SELECT 'EXECUTE p'", "p", &[]), None);
 }

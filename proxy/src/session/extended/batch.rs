@@ -7,12 +7,13 @@ use super::super::links::LinkError;
 use super::super::prepared::Statement;
 use super::super::query::TOO_LONG;
 use super::super::{End, Session};
-use super::send::edited;
+use super::values::{edited, takes_no_parameters};
 use crate::net::Inbox;
 use crate::plugin::contract::{Kind, Transaction as Told, Verdict};
 use crate::plugin::{Mark, Words};
 use crate::protocol::frontend::{Bind, Named, Parse, behind_name, execute_portal};
 use crate::protocol::{Frame, HEADER_LEN, PgError};
+use crate::routing::values::Filled;
 use crate::routing::{self, CLASSIFY_LIMIT, Classified, Route, Sent, SessionState};
 use std::ops::Range;
 use std::rc::Rc;
@@ -36,6 +37,11 @@ pub struct Batch {
     pub parsed: Vec<Rc<Classified>>,
     /// Where its last message ends; behind the inbox if that one is long.
     pub end: usize,
+    /// A rewriter wants to put values into something of it, see
+    /// [`values`](super::values).
+    pub(super) may_need_values: bool,
+    /// Those of its Binds, by where they begin.
+    pub(super) filled: Vec<(usize, Vec<Filled>)>,
 }
 
 impl Batch {
@@ -47,6 +53,14 @@ impl Batch {
     pub(in crate::session) fn clear(&mut self) {
         self.messages.clear();
         self.parsed.clear();
+        self.filled.clear();
+        self.may_need_values = false;
+    }
+
+    /// Leaves what stands behind this message for later.
+    pub(super) fn cut_behind(&mut self, at: usize) {
+        self.end = self.messages[at].frame.end;
+        self.messages.truncate(at + 1);
     }
 }
 
@@ -134,8 +148,7 @@ impl Session {
         if begins.is_none_or(|classified| classified.verdict().kind != Kind::Begin) {
             return false;
         }
-        self.batch.end = messages[execute].frame.end;
-        self.batch.messages.truncate(execute + 1);
+        self.batch.cut_behind(execute);
         true
     }
 
@@ -152,6 +165,8 @@ impl Session {
             match message.tag {
                 b'P' => {
                     let classified = self.classify_parse(&message).await.map_err(LinkError::Statement)?;
+                    self.batch.may_need_values |=
+                        classified.has_gaps() || self.executed_gaps(classified.verdict()).is_some();
                     self.batch.parsed.push(classified);
                 }
                 b'B' => self.classify_bound(at, &message).await.map_err(LinkError::Statement)?,
@@ -177,13 +192,12 @@ impl Session {
         };
         let refused = match &classified.sent {
             Sent::AsIs => return Ok(classified),
-            Sent::Edited(template) if template.fixed().is_some() => return Ok(classified),
+            Sent::Edited(_) if !classified.has_gaps() => return Ok(classified),
+            Sent::Edited(_) => match takes_no_parameters(&classified) {
+                Some(refused) => refused,
+                None => return Ok(classified),
+            },
             Sent::Refused(refusal) => routing::refused(refusal),
-            Sent::Edited(_) => PgError::error(
-                "0A000",
-                "a rewriter's timestamps are not filled in in the extended protocol yet",
-            )
-            .with_hint("Send the statement by the simple protocol, or have the rewriter keep it."),
         };
         if self.scope.chain.observed {
             self.watch_refused(Instant::now(), classified.verdict(), &refused);
@@ -198,6 +212,7 @@ impl Session {
         let Some(name) = Bind::read(self.message_body(message)).map(|bind| bind.statement.to_vec()) else {
             return Ok(());
         };
+        self.batch.may_need_values |= self.may_need_values(&name);
         let Some(statement) = self.prepared.get(&name).cloned() else {
             return Ok(());
         };
@@ -216,6 +231,7 @@ impl Session {
             return Ok(());
         };
         let classified = self.classify_text(parse.text).await?;
+        self.batch.may_need_values |= classified.has_gaps();
         let edited = edited(&classified, body, parse);
         let wanted = edited.as_deref().unwrap_or(statement.asked());
         // A shared one has another name on the servers.

@@ -8,10 +8,11 @@
 mod batch;
 mod send;
 mod shared;
+mod values;
 
 pub use batch::Batch;
 pub(super) use batch::Message;
-pub(super) use send::edited;
+pub(super) use values::edited;
 
 use super::link::{Servers, bit};
 use super::links::{Destination, LinkError};
@@ -37,6 +38,8 @@ pub struct Cycle {
     begun: bool,
     /// A Query was part of it, and its Sync may still come.
     joined: bool,
+    /// More than transaction commands has been sent.
+    executed: bool,
 }
 
 impl Cycle {
@@ -167,6 +170,9 @@ impl Session {
         {
             return Ok(step);
         }
+        let Some(wanted) = self.batch_values()? else {
+            return Ok(Step::Wait);
+        };
         let mark = self.words.mark();
         let (mut needs, mut state) = self.batch_needs(mark).await?;
         if !self.cycle.open && needs.begins_to_read() && self.keep_begin_alone() {
@@ -176,12 +182,18 @@ impl Session {
         if self.cycle.open {
             let continued = self.continue_cycle(&needs).await;
             continued.inspect_err(|_| self.unroute(state, mark))?;
+            let to = Destination { lead: self.lead, others: self.cycle.others };
+            let filled = self.fill_batch(wanted, to).await;
+            filled.inspect_err(|_| self.unroute(state, mark))?;
         } else {
-            let begun = self.begin_cycle(&needs).await;
+            let waits = !wanted.is_empty() && self.is_busy();
+            let begun = if waits { Ok(None) } else { self.begin_cycle(&needs).await };
             let Some(to) = begun.inspect_err(|_| self.unroute(state, mark))? else {
                 self.unroute(state, mark);
                 return Ok(self.block()?);
             };
+            let filled = self.fill_batch(wanted, to).await;
+            filled.inspect_err(|_| self.unroute(state, mark))?;
             let begins = needs.begins && self.batch.messages.last().is_some_and(|last| last.tag == b'E');
             self.cycle = Cycle { open: true, others: to.others, begun: begins, ..Cycle::default() };
             self.now_running(to.lead, to.others);

@@ -6,12 +6,13 @@ use super::super::prepared::{OnServer, Portal, Statement, Undo};
 use super::super::query::{begins_for_primary, goes_to_all};
 use super::super::{End, Session};
 use super::batch::{Batch, Message, body_of, frame_of};
+use super::values::edited;
 use crate::census::Counter;
 use crate::plugin::contract::Effects;
 use crate::pool::statements::{NOTHING, PREFIX};
 use crate::protocol::HEADER_LEN;
 use crate::protocol::frontend::{self, Bind, Named, Parse, execute_portal};
-use crate::routing::{Classified, Sent};
+use crate::routing::Classified;
 use std::rc::Rc;
 
 /// What is sent to the lead besides the client's own bytes.
@@ -32,23 +33,14 @@ impl Ours {
     }
 }
 
-/// A Parse as the rewriters want it; `None`: as it is.
-pub fn edited(classified: &Classified, body: &[u8], parse: Parse<'_>) -> Option<Vec<u8>> {
-    let Sent::Edited(template) = &classified.sent else {
-        return None;
-    };
-    let mut frame = Vec::new();
-    frontend::parse_with(&mut frame, body, parse, template.fixed()?.as_bytes());
-    Some(frame)
-}
-
 impl Session {
     /// Sends the batch: in one write, unless messages of ours come between.
     pub(super) fn send_batch(&mut self) -> Result<(), End> {
         if self.cycle.skip {
             return Ok(());
         }
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
+        self.batch.filled = std::mem::take(&mut batch.filled);
         let mut parsed = batch.parsed.iter();
         let mut sent_to = 0;
         let mut at = 0;
@@ -252,8 +244,12 @@ impl Session {
                 let classified = statement.classified.clone();
                 self.prepared.bind(bind.portal, Portal { server: lead, classified: classified.clone() });
                 self.note_reading(&classified);
+                self.note_executed(&classified);
                 self.count(&classified, lead);
-                return Ours::default();
+                return match self.bind_filled(message, None, &mut bytes) {
+                    true => Ours::instead(bytes),
+                    false => Ours::default(),
+                };
             }
             let name = bind.statement.to_vec();
             return Ours::before(self.before_unknown(&name));
@@ -279,6 +275,7 @@ impl Session {
             self.worker.proxy.close_unused();
         }
         self.make_sticky(&classified, lead);
+        self.note_executed(&classified);
         self.note_reading(&classified);
         self.positions.wrote |= classified.verdict().effects.contains(Effects::WRITES);
         let what = self.executed(classified);
@@ -296,6 +293,10 @@ impl Session {
         let Some(Named::Statement(name)) = Named::read(body_of(&self.client.inbox, message)) else {
             return Ours::default();
         };
+        let keep = self.own_parameters(name);
+        if let Some(link) = self.links.get_mut(self.lead) {
+            link.replies.describe(keep);
+        }
         let Some(statement) = self.prepared.get(name).cloned() else {
             let name = name.to_vec();
             return Ours::before(self.before_unknown(&name));
@@ -328,9 +329,13 @@ impl Session {
     }
 
     /// Adds a Bind or Describe with the name that a shared statement has on the
-    /// servers; `false`: it can go as it is.
+    /// servers, and with the values that it needs; `false`: it can go as it is.
     fn rename(&self, message: &Message, statement: &Statement, out: &mut Vec<u8>) -> bool {
-        let Some(shared) = statement.as_shared() else {
+        let shared = statement.as_shared();
+        if message.tag == b'B' && self.bind_filled(message, shared.map(|shared| shared.name()), out) {
+            return true;
+        }
+        let Some(shared) = shared else {
             return false;
         };
         let body = body_of(&self.client.inbox, message);

@@ -3,6 +3,7 @@
 use super::super::link::{Servers, bit};
 use super::super::links::LinkError;
 use super::super::prepared::Undo;
+use super::super::values::not_everywhere;
 use super::super::{End, Session, Step};
 use super::commit::aborted;
 use super::main_of;
@@ -39,6 +40,9 @@ impl Session {
         }
         if failed && !self.may_run_failed() {
             return Err(LinkError::Statement(aborted()));
+        }
+        if self.batch.parsed.iter().any(|what| what.has_gaps()) {
+            return Err(LinkError::Statement(not_everywhere()));
         }
         self.cut_at_commit();
         let mark = self.words.mark();
