@@ -84,6 +84,8 @@ pub struct Replies<U> {
     answered: u64,
     /// Left over by cycles that failed, the newest last.
     unanswered: Vec<U>,
+    /// Of what the cycle at the head has had answered.
+    done: Vec<U>,
     /// Bytes still to come of a frame whose head has been handled.
     rest: usize,
     /// That frame says nothing yet about success or failure.
@@ -148,6 +150,7 @@ impl<U> Default for Replies<U> {
             trims: VecDeque::new(),
             answered: 0,
             unanswered: Vec::new(),
+            done: Vec::new(),
             rest: 0,
             preliminary: false,
             watched: false,
@@ -303,15 +306,20 @@ impl<U> Replies<U> {
         self.unanswered.drain(..).rev()
     }
 
-    /// The connection is gone: what must be undone, the newest first.
+    /// The connection is gone: what must be undone of all cycles that are not
+    /// over, the newest first. A server that is told to end says so behind what
+    /// it has answered, and before the cycle's end.
     pub fn abandon(self) -> impl Iterator<Item = U> {
-        self.acks.into_iter().rev().filter_map(|ack| ack.undo)
+        let unanswered = self.acks.into_iter().rev().filter_map(|ack| ack.undo);
+        unanswered.chain(self.done.into_iter().rev())
     }
 
     fn acked(&mut self) -> Option<Ack<U>> {
         let cycle = self.cycles.front_mut()?;
         cycle.acks = cycle.acks.checked_sub(1)?;
-        self.acks.pop_front()
+        let mut ack = self.acks.pop_front()?;
+        self.done.extend(ack.undo.take());
+        Some(ack)
     }
 
     /// Looks at the head of the bytes that were read.
@@ -449,6 +457,7 @@ impl<U> Replies<U> {
                 if let Some(cycle) = self.cycles.pop_front() {
                     let left = self.acks.drain(..cycle.acks);
                     self.unanswered.extend(left.filter_map(|ack| ack.undo));
+                    self.done.clear();
                     let number = self.answered;
                     self.trims.retain(|trim| trim.cycle != number);
                     self.answered += 1;

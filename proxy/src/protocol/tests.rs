@@ -203,6 +203,20 @@ mod replies {
         assert_eq!(replies.take_unanswered().collect::<Vec<_>>(), [3, 2]);
     }
 
+    #[test]
+    fn a_lost_connection_gives_back_what_its_open_cycles_have_had_answered_too() {
+        let mut replies = Replies::default();
+        for first in [1, 3] {
+            replies.extended(true);
+            replies.ack(true, Some(first));
+            replies.ack(true, Some(first + 1));
+            replies.sync(true);
+        }
+        replies.scan(b"1\0\0\0\x041\0\0\0\x04Z\0\0\0\x05I").unwrap();
+        replies.scan(b"1\0\0\0\x04").unwrap();
+        assert_eq!(replies.abandon().collect::<Vec<_>>(), [4, 3]);
+    }
+
     fn complete(tag: &str) -> Vec<u8> {
         let mut out = vec![b'C'];
         out.extend((tag.len() as u32 + 5).to_be_bytes());
