@@ -269,10 +269,12 @@ fn an_observer_sees_only_the_sessions_that_it_applies_to() {
         let parameters = [("user", user), ("database", database.name), ("application_name", database.name)];
         Raw::login_with(&proxy, &parameters)
     };
+    // Both at a time: a later session may be told the same process id.
+    let (mut one, mut other) = (login("observed_role"), login("observed_role"));
     login("postgres").run("SELECT 1");
-    login("observed_role").run("SELECT 1");
+    one.run("SELECT 1");
     login("postgres").run("SELECT 2");
-    login("observed_role").run("SELECT 2");
+    other.run("SELECT 2");
     let seen = observed(&proxy, database.name, 2);
     assert!(seen.iter().all(|seen| seen["user"] == "observed_role"), "{seen:?}");
     assert_ne!(seen[0]["session"], seen[1]["session"]);
