@@ -9,6 +9,7 @@ pub mod frame;
 pub mod frontend;
 pub mod options;
 pub mod replies;
+pub mod sql;
 pub mod startup;
 #[cfg(test)]
 mod tests;

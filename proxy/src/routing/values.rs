@@ -2,6 +2,7 @@
 //! the primary evaluates.
 
 use crate::plugin::contract::Evaluation;
+use crate::protocol::sql::literal;
 use std::time::SystemTime;
 
 const TIMESTAMPTZ: &str = "pg_catalog.timestamptz";
@@ -84,18 +85,9 @@ impl Filled {
 
     pub fn literal(&self) -> String {
         match &self.value {
-            Some(value) => format!("{}::{}", quoted(value), self.type_name),
+            Some(value) => format!("{}::{}", literal(value), self.type_name),
             None => format!("NULL::{}", self.type_name),
         }
-    }
-}
-
-fn quoted(value: &str) -> String {
-    let doubled = value.replace('\'', "''");
-    match doubled.contains('\\') {
-        // Whatever standard_conforming_strings is.
-        true => format!("E'{}'", doubled.replace('\\', "\\\\")),
-        false => format!("'{doubled}'"),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use crate::pool::{Applied, Identity, Parameters};
 use crate::protocol::options::options_settings;
+use crate::protocol::sql::literal;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -116,13 +117,4 @@ fn settings_of(parameters: &[(String, String)]) -> Applied {
         settings.push((name, text.into_bytes().into()));
     }
     Arc::new(settings)
-}
-
-/// The same whatever standard_conforming_strings is.
-fn literal(text: &str) -> String {
-    let doubled = text.replace('\'', "''");
-    match text.contains('\\') {
-        true => format!("E'{}'", doubled.replace('\\', "\\\\")),
-        false => format!("'{doubled}'"),
-    }
 }

@@ -11,6 +11,7 @@ use super::checksum::{Sum, hash, row};
 use super::report::RowDifference;
 use super::scan::{Question, scan};
 use super::{Failure, Sessions};
+use crate::protocol::sql::literal;
 use std::collections::BTreeMap;
 
 const FEWEST_BUCKETS: u64 = 16;
@@ -175,10 +176,6 @@ fn shorten(value: &str) -> String {
         Some((end, _)) => format!("'{}…'", &value[..end]),
         None => format!("'{value}'"),
     }
-}
-
-pub fn literal(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "''"))
 }
 
 impl Differing {

@@ -2,8 +2,9 @@
 //! server sends a digest of each definition; those that differ are asked for.
 
 use super::report::Difference;
-use super::rows::{differ, literal};
+use super::rows::differ;
 use super::{Failure, Sessions};
+use crate::protocol::sql::literal;
 use std::collections::BTreeMap;
 
 const DEFINITIONS: &str = include_str!("schema.sql");

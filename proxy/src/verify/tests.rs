@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used)]
 use super::checksum::Sum;
 use super::report::RowDifference;
-use super::rows::{Differing, Row, differ, literal};
+use super::rows::{Differing, Row, differ};
 use super::*;
+use crate::protocol::sql::literal;
 
 fn report(tables: Vec<TableReport>, differences: Vec<Difference>) -> Report {
     let database = DatabaseReport { name: "shop".to_owned(), tables, differences };

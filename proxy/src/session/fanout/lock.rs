@@ -9,6 +9,7 @@ use super::unit::{Result, Unit};
 use crate::fanout::Until;
 use crate::plugin::contract::Kind;
 use crate::protocol::backend::TransactionStatus;
+use crate::protocol::sql::literal;
 use crate::protocol::{PgError, Severity, frontend};
 use crate::routing::Classified;
 
@@ -90,11 +91,6 @@ fn starts_with(text: &str, comment: &str) -> bool {
 fn quoted(name: &str) -> String {
     let parts = name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\"")));
     parts.collect::<Vec<_>>().join(".")
-}
-
-fn literal(text: &str) -> String {
-    // Backslashes are letters in it, whatever standard_conforming_strings is.
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 #[cfg(test)]

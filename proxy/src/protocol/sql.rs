@@ -1,0 +1,10 @@
+//! Texts of ours that become part of a statement.
+
+/// A string constant, which means the same whatever standard_conforming_strings is.
+pub fn literal(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    match doubled.contains('\\') {
+        true => format!("E'{}'", doubled.replace('\\', "\\\\")),
+        false => format!("'{doubled}'"),
+    }
+}
