@@ -108,6 +108,12 @@ impl Signals {
         let mut over = pin!(proxy.life.over(&proxy.clients));
         loop {
             tokio::select! {
+                // What follows from a new phase is done before the end that it may be.
+                biased;
+                Ok(()) = phase.changed() => match *phase.borrow_and_update() {
+                    Phase::HandedOver => running.leave_sockets(),
+                    _ => systemd::stopping(),
+                },
                 () = &mut over => return,
                 Some(Order::Reload(answer)) = async { orders.as_mut()?.recv().await } => {
                     let _ = answer.send(reload(path, &proxy, logging, &By::new("console", "RELOAD")));
@@ -117,10 +123,6 @@ impl Signals {
                 _ = self.quit.recv() => proxy.shutdown(Mode::Immediate),
                 _ = self.hangup.recv() => drop(reload(path, &proxy, logging, &By::new("SIGHUP", "reload"))),
                 _ = look.tick() => watch.look(&proxy),
-                Ok(()) = phase.changed() => match *phase.borrow_and_update() {
-                    Phase::HandedOver => running.leave_sockets(),
-                    _ => systemd::stopping(),
-                },
             }
         }
     }
