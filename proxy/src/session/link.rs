@@ -29,6 +29,8 @@ pub struct Link {
     pub relayed: bool,
     /// What was sent by [`fanout`](super::fanout) is not answered to its end.
     pub under_way: bool,
+    /// Statements of `fanout` whose answers come first, and are nobody's.
+    pub unheard: usize,
 }
 
 impl Link {
@@ -42,6 +44,7 @@ impl Link {
             failed_unseen: false,
             relayed: false,
             under_way: false,
+            unheard: 0,
         }
     }
 

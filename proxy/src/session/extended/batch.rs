@@ -41,7 +41,7 @@ pub struct Batch {
     /// [`values`](super::values).
     pub(super) may_need_values: bool,
     /// Those of its Binds, by where they begin.
-    pub(super) filled: Vec<(usize, Vec<Filled>)>,
+    pub(in crate::session) filled: Vec<(usize, Vec<Filled>)>,
 }
 
 impl Batch {
