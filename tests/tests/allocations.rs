@@ -78,9 +78,8 @@ impl Client {
             let count = self.stream.read(&mut self.buffer[end..]).unwrap();
             assert!(count > 0, "waypool closed the connection");
             end += count;
-            let answer = &self.buffer[..end];
-            if answer.ends_with(b"Z\0\0\0\x05I") {
-                return answer;
+            if self.buffer[..end].ends_with(b"Z\0\0\0\x05I") {
+                return &self.buffer[..end];
             }
         }
     }
