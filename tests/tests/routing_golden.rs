@@ -128,6 +128,19 @@ const REPLICATION: &[Difference] = &[
     difference("rollback to keeps earlier write", 5, "0 ok", ROLLBACK_TO),
 ];
 
+/// Snapshot isolation.
+const ISOLATION: &[Difference] = &[difference(
+    "tx isolation",
+    11,
+    "0 ok",
+    "what is SERIALIZABLE stays where it is decided who can commit",
+)];
+
+/// A recording of a mode in which the proxy replicates.
+fn replicates(recording: &str) -> bool {
+    recording.starts_with("nr-") || recording.starts_with("si-")
+}
+
 /// One statement of a recorded session.
 struct Step {
     case: String,
@@ -245,7 +258,7 @@ fn compare_by(protocol: Protocol, Recording(recording, setting, differences): &R
         Protocol::Simple => format!("golden_{}", recording.replace(['.', '-'], "_")),
         Protocol::Extended => format!("golden_x_{}", recording.replace(['.', '-'], "_")),
     };
-    let database = match recording.starts_with("nr-") {
+    let database = match replicates(recording) {
         true => independent(name.leak()),
         false => Database::create(name.leak(), &file("setup.sql")),
     };
@@ -356,12 +369,13 @@ recordings! {
         "primary_routing_query_pattern_list = 'SELECT 1.*;.*t2.*'", &[PATTERN, DIFFERENCES, ROLLED_BACK];
     raw: "raw-4.8.base", "backend_clustering_mode = raw", &[PRIMARY_ALONE];
     native: "nr-4.8.base", "backend_clustering_mode = native_replication", &[REPLICATION];
+    isolated: "si-4.8.base", "backend_clustering_mode = snapshot_isolation", &[ISOLATION, REPLICATION];
 }
 
 #[test]
 fn few_statements_differ() {
     // Native replication differs more, each time for a reason of its own.
-    let counted = || ALL.iter().filter(|one| !one.0.starts_with("nr-"));
+    let counted = || ALL.iter().filter(|one| !replicates(one.0));
     let rows: usize = counted().map(|one| sessions(one.0).iter().map(Vec::len).sum::<usize>()).sum();
     let differing: usize = counted().map(|one| one.2.iter().map(|list| list.len()).sum::<usize>()).sum();
     eprintln!("{differing} of {rows} statements may differ");

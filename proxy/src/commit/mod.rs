@@ -16,5 +16,5 @@ mod tests;
 pub mod two_phase;
 
 pub use decisions::Decisions;
-pub use gate::{Closed, CommitGate, Passing};
+pub use gate::{CommitGate, Inside};
 pub use join::join_all;

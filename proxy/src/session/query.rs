@@ -164,6 +164,7 @@ impl Session {
         self.check_mode(classified.verdict()).map_err(LinkError::Statement)?;
         self.classify_executed(classified).await.map_err(LinkError::Statement)?;
         let what = self.executed(classified.clone());
+        self.snapshot_for_query(what.verdict()).await?;
         let mark = self.words.mark();
         let route = self.route(what.verdict()).await;
         let (mut route, state) = route.map_err(LinkError::Statement)?;

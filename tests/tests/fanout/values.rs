@@ -211,15 +211,18 @@ fn what_differs_for_each_row_is_refused_or_allowed() {
     assert_rows(&twins, 1, 0);
     session.leave();
     twins.proxy.stop();
-    let strict =
-        crate::replicating(&twins.cluster).plugin("rewrite", "on_nondeterministic = \"reject\"").start();
+    let strict = crate::replicating(&twins.cluster, "native_replication")
+        .plugin("rewrite", "on_nondeterministic = \"reject\"")
+        .start();
     let mut session = Raw::login(&strict);
     assert_eq!(session.error("INSERT INTO t (a) VALUES ('two')"), "0A000");
     session.run("INSERT INTO t (a, clock, r, u) VALUES ('two', now(), 1, NULL)");
     session.leave();
     assert_rows(&twins, 2, 0);
     strict.stop();
-    let lax = crate::replicating(&twins.cluster).plugin("rewrite", "on_nondeterministic = \"allow\"").start();
+    let lax = crate::replicating(&twins.cluster, "native_replication")
+        .plugin("rewrite", "on_nondeterministic = \"allow\"")
+        .start();
     let mut session = Raw::login(&lax);
     session.run("INSERT INTO t (a) VALUES ('three')");
     assert_rows(&twins, 3, 0);

@@ -22,6 +22,7 @@ mod lock;
 mod pack;
 mod plan;
 mod query;
+mod snapshot;
 mod targets;
 mod two_phase;
 mod unit;
@@ -30,7 +31,6 @@ mod values;
 use super::link::{Link, Servers, bit};
 use super::links::LinkError;
 use super::{End, Session};
-use crate::config::ClusteringMode;
 use crate::fanout::only_reads;
 use crate::plugin::contract::{Kind, Servers as Wanted, Verdict};
 use crate::protocol::PgError;
@@ -47,6 +47,8 @@ pub struct Fanout {
     internal: bool,
     /// It was begun for values of the statement that comes next.
     fresh: bool,
+    /// The transaction has its snapshot, the same on all servers.
+    snapshot: bool,
     /// The transaction has written.
     wrote: bool,
     /// It is serializable: which of two succeeds is decided when it commits.
@@ -88,7 +90,7 @@ pub struct Fanout {
 impl Fanout {
     /// For a session of this worker, if it takes part.
     pub fn of(worker: &Worker) -> Option<Box<Self>> {
-        let replicates = worker.proxy.cluster.mode == ClusteringMode::NativeReplication;
+        let replicates = worker.proxy.cluster.mode.replicates();
         replicates.then(Box::default)
     }
 

@@ -14,6 +14,8 @@ pub(super) enum Order {
     Commit,
     /// PREPARE TRANSACTION: main first, and all or none.
     Prepare,
+    /// COMMIT PREPARED: main first; what was written becomes visible.
+    Finish,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,7 +86,7 @@ pub(super) fn plan(verdict: &Verdict, status: TransactionStatus, first: &str) ->
         // Outside of a transaction these are errors, or about what is held.
         Kind::Lock | Kind::Cursor if idle => session,
         Kind::Cursor => Plan { writes: true, ..work },
-        Kind::FinishPrepared => Plan { internal: false, ..work },
+        Kind::FinishPrepared => Plan { order: Order::Finish, internal: false, ..work },
         _ if effects.contains(Effects::TRANSACTION_INSIDE) => Plan { internal: false, ..work },
         _ if effects.contains(Effects::UNUSED_DATABASE) => Plan { internal: false, ..work },
         Kind::Utility if takes_no_transaction(first) => Plan { internal: false, ..work },
