@@ -141,6 +141,19 @@ fn replicates(recording: &str) -> bool {
     recording.starts_with("nr-") || recording.starts_with("si-")
 }
 
+const PREPARED_READ: &str = "what is prepared reads: one server runs it, as Pgpool-II 4.8 has it";
+
+const NOT_PREPARED: &str = "what nobody has prepared writes nothing";
+
+/// Native replication of Pgpool-II 4.3.
+const REPLICATION_4_3: &[Difference] = &[
+    difference("prepare execute", 0, "1 ok", PREPARED_READ),
+    difference("prepare execute", 1, "1 ok", PREPARED_READ),
+    difference("prepare execute", 6, "1 ok", PREPARED_READ),
+    difference("prepare execute", 7, "1 ok", PREPARED_READ),
+    difference("prepare execute", 12, "1 ERR 26000", NOT_PREPARED),
+];
+
 /// One statement of a recorded session.
 struct Step {
     case: String,
@@ -370,6 +383,7 @@ recordings! {
     raw: "raw-4.8.base", "backend_clustering_mode = raw", &[PRIMARY_ALONE];
     native: "nr-4.8.base", "backend_clustering_mode = native_replication", &[REPLICATION];
     isolated: "si-4.8.base", "backend_clustering_mode = snapshot_isolation", &[ISOLATION, REPLICATION];
+    native_4_3: "nr-4.3.5.base", "backend_clustering_mode = native_replication", &[REPLICATION_4_3, REPLICATION];
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn takes_no_transaction(first: &str) -> bool {
 }
 
 /// The first word of a statement, behind comments and blanks.
-pub(super) fn first_word(text: &[u8]) -> &str {
+pub(in super::super) fn first_word(text: &[u8]) -> &str {
     let text = std::str::from_utf8(text).unwrap_or_default();
     let rest = behind_comments(text);
     let end = rest.find(|char: char| !char.is_ascii_alphabetic()).unwrap_or(rest.len());
