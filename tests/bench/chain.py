@@ -75,7 +75,7 @@ def host_figures(program: Path) -> str:
 # === while they are exchanged ===
 
 QUIET = "nobody touches the plugins"
-EXCHANGED = "one is put in and taken out, four times a second"
+EXCHANGED = "again and again one is pushed, put in and taken out"
 PAUSE = 0.25
 
 
@@ -84,23 +84,24 @@ def swaps(program: Path, plugins: Path, pgbench: Pgbench, folder: Path, rounds: 
     started = services.waypool(program, [pgbench.cluster.primary_port], folder,
                                plugins=f'[admin]\nsocket = "{folder}/admin"\n[plugins]\npush_directory = "{folder}"\n')
     with started as subject:
-        order(program, admin, "push", str(plugins / "firewall.wasm"))
+        # It takes orders a moment after it takes clients.
+        services.wait_until((folder / "admin").exists, "the proxy takes orders")
         ways = [dataclasses.replace(subject, name=name) for name in (QUIET, EXCHANGED)]
 
         def around(way: services.Subject, run) -> Run:
-            return run() if way.name == QUIET else while_swapping(program, admin, run)
+            return run() if way.name == QUIET else while_swapping(program, plugins / "firewall.wasm", admin, run)
 
         return pgbench.interleaved(ways, Load(16, MODE), rounds, around)
 
 
-def while_swapping(program: Path, admin: str, run) -> Run:
+def while_swapping(program: Path, plugin: Path, admin: str, run) -> Run:
     times, done = [], threading.Event()
 
     def swapping() -> None:
-        orders = ["swap", "rollback"]
-        # An even number, so that the next run begins as this one did.
-        while not done.wait(PAUSE) or len(times) % 2:
-            times.append(order(program, admin, orders[len(times) % 2], "firewall"))
+        while not done.wait(PAUSE):
+            order(program, admin, "push", str(plugin))
+            times.append(order(program, admin, "swap", plugin.stem))
+            order(program, admin, "rollback", plugin.stem)
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         swaps = pool.submit(swapping)
@@ -110,6 +111,7 @@ def while_swapping(program: Path, admin: str, run) -> Run:
             done.set()
         swaps.result()
     if times:
+        result.more["swaps"] = len(times)
         result.more["ms a swap"] = statistics.median(times) * 1000
     return result
 

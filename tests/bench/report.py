@@ -31,8 +31,8 @@ TITLES = {
     "replication": ("Native replication", "pgbench's TPC-B, 16 clients, on two independent servers, fsync off. "
                     "Equal: the servers' tables were, after each run."),
     "plugins": ("With and without plugins", "pgbench -S -M prepared with 16 clients, everything on the primary."),
-    "swap": ("While plugins are exchanged", "pgbench -S -M prepared with 16 clients; an order's time has the start of "
-             "the program that gives it in it."),
+    "swap": ("While plugins are exchanged", "pgbench -S -M prepared with 16 clients; a swap's time has the start of "
+             "the program that orders it in it."),
 }
 
 
@@ -158,7 +158,7 @@ COLUMNS = {
     "bulk": [("grown", noted("grown KiB", lambda kib: f"{kib / 1024:.1f} MiB"))],
     "split": [("on standbys", noted("on standbys", lambda share: f"{share:.0%}"))],
     "replication": [("equal", equality)],
-    "swap": [("an order", noted("ms a swap", lambda ms: f"{ms:.0f} ms"))],
+    "swap": [("swaps", noted("swaps", number)), ("a swap", noted("ms a swap", lambda ms: f"{ms:.0f} ms"))],
 }
 # What the rates are compared with, where it is not a direct connection.
 BASES = {"replication": "pgpool", "plugins": chain.OFF, "swap": chain.QUIET}

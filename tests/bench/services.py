@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import processes
@@ -137,6 +137,14 @@ def wait_for_port(name: str, process: subprocess.Popen, port: int, log_path: Pat
         time.sleep(0.05)
     state = "is not listening" if process.poll() is None else f"ended ({process.returncode})"
     raise Failed(f"{name} {state}; its log:\n{log_path.read_text(errors='replace')[-2000:]}")
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        if time.monotonic() > end:
+            raise Failed(f"waited in vain until {what}")
+        time.sleep(0.05)
 
 
 def free_port() -> int:
