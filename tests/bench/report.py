@@ -27,7 +27,8 @@ TITLES = {
     "bulk": ("Bulk", "One client that does no more than read or write its socket; CPU in µs per MB. Grown: how far "
              "the proxy's memory rose above what it was."),
     "split": ("Reads and writes, two standbys", "16 clients. Direct, HAProxy and PgBouncer use the primary alone; "
-              "Pgpool-II and Waypool read from all three servers. All share the machine: it is the cost that is seen, not the gain."),
+              "Pgpool-II and Waypool read from all three servers. All share the machine: it is the cost that is seen, not the gain. On "
+              "standbys: of the transactions, as the servers count them, a moment late."),
     "replication": ("Native replication", "pgbench's TPC-B, 16 clients, on two independent servers, fsync off. "
                     "Equal: the servers' tables were, after each run."),
     "plugins": ("With and without plugins", "pgbench -S -M prepared with 16 clients, everything on the primary."),

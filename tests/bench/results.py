@@ -34,9 +34,15 @@ class Group:
         return [run for run in self.runs if run.subject == subject and run.rate is not None]
 
 
+# What goes into the program.
+SOURCES = ["proxy", "plugins", "plugin-engine", "plugin-sdk", "Cargo.lock"]
+
+
 def revision() -> str:
-    described = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    return described.stdout.strip() or "unknown"
+    """The commit that was measured, and whether something had been changed since."""
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *SOURCES], cwd=ROOT)
+    return (head.stdout.strip() or "unknown") + (" with changes" if changed.returncode == 1 else "")
 
 
 def load(path: Path) -> list[Group]:
