@@ -84,7 +84,8 @@ max_client_conn = 2000
 
 @contextlib.contextmanager
 def waypool(program: Path, ports: list[int], folder: Path, name: str = "waypool",
-            plugins: str = "", top: str = SESSIONS) -> Iterator[Subject]:
+            plugins: str = "", top: str = SESSIONS,
+            before: list[str] | None = None) -> Iterator[Subject]:
     """A proxy before the servers of these ports; `top` and `plugins` are those parts of its configuration."""
     if not program.exists():
         raise Failed(f"{program} is missing; `make bench` builds it")
@@ -105,7 +106,7 @@ log_min_messages = "warning"
 {top}
 {backends}
 {plugins}""")
-    with running(name, [program, "run", "-c", config], port, folder) as subject:
+    with running(name, [*(before or []), program, "run", "-c", config], port, folder) as subject:
         yield subject
 
 

@@ -59,13 +59,13 @@ fn entries(section: &Section<'_>, source: &Path) -> Vec<Plugin> {
 }
 
 /// The mode in which every server runs every write by itself, and the proxy puts
-/// the rewriter's values in. Not yet native_replication.
+/// the rewriter's values in.
 pub(super) fn repeating_mode(mode: ClusteringMode) -> Option<&'static str> {
     match mode {
-        ClusteringMode::StreamingReplication
-        | ClusteringMode::LogicalReplication
-        | ClusteringMode::Raw
-        | ClusteringMode::NativeReplication => None,
+        ClusteringMode::NativeReplication => Some("native_replication"),
+        ClusteringMode::StreamingReplication | ClusteringMode::LogicalReplication | ClusteringMode::Raw => {
+            None
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 //! Rows may go on to the client as they come; what ends a command is held until
 //! the other servers have ended it in the same way.
 
-use crate::protocol::backend::TransactionStatus;
+use crate::protocol::backend::{TransactionStatus, fewer_parameters};
 use crate::protocol::error::ErrorFields;
 use crate::protocol::{Frame, FrameError, HEADER_LEN};
+use std::collections::VecDeque;
 
 /// How a command ended, as far as servers must agree about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +84,9 @@ pub struct Hearing {
     /// There were rows since the last mark.
     rows: bool,
     pub state: State,
+    /// Of each description of parameters that comes, how many the client may see,
+    /// if there are more.
+    keeps: VecDeque<Option<usize>>,
     /// What the transaction was behind the cycles of ours.
     pub before: Option<TransactionStatus>,
     /// Some of it was for the client to see at once.
@@ -119,6 +123,7 @@ impl Hearing {
             rest: 0,
             rows: false,
             state: State::Running,
+            keeps: VecDeque::new(),
             before: None,
             said: false,
             parsed: 0,
@@ -138,6 +143,11 @@ impl Hearing {
     /// The client may see it later, and then all of it.
     pub fn keeps_all(&mut self) {
         self.voice = Voice::Keeps;
+    }
+
+    /// See [`Hearing::keeps`].
+    pub fn shows_parameters(&mut self, keeps: &[Option<usize>]) {
+        self.keeps.extend(keeps);
     }
 
     /// The client has been told of all so far; there is more to come.
@@ -280,6 +290,14 @@ impl Hearing {
                 self.marks.push(Mark::CopyOut);
                 self.pass(frame);
             }
+            b't' => match self.keeps.pop_front().flatten() {
+                Some(keep) => {
+                    let mut fewer = Vec::with_capacity(frame.len());
+                    fewer_parameters(&mut fewer, body, keep);
+                    self.pass(&fewer);
+                }
+                None => self.pass(frame),
+            },
             _ => self.pass(frame),
         }
         Ok(())

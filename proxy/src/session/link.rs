@@ -1,5 +1,6 @@
 //! One server connection in a session's hands, and what it still owes.
 
+use super::buffers;
 use super::prepared::Undo;
 use crate::cluster::Backend;
 use crate::pool::ServerConn;
@@ -22,13 +23,16 @@ pub const fn bit(backend: usize) -> Servers {
 pub struct Link {
     pub conn: Box<ServerConn>,
     pub backend: Arc<Backend>,
-    pub replies: Replies<Undo>,
+    /// Boxed, so that it needs no memory anew with each checkout.
+    pub replies: Box<Replies<Undo>>,
     /// A statement whose answer nobody sees failed here.
     pub failed_unseen: bool,
     /// Part of an answer was relayed to the client in the current cycle.
     pub relayed: bool,
     /// What was sent by [`fanout`](super::fanout) is not answered to its end.
     pub under_way: bool,
+    /// Statements of `fanout` whose answers come first, and are nobody's.
+    pub unheard: usize,
 }
 
 impl Link {
@@ -38,10 +42,11 @@ impl Link {
         Link {
             conn,
             backend,
-            replies: Replies::default(),
+            replies: buffers::spare_replies(),
             failed_unseen: false,
             relayed: false,
             under_way: false,
+            unheard: 0,
         }
     }
 
@@ -51,6 +56,7 @@ impl Link {
             return None;
         }
         self.conn.broken = false;
+        buffers::lay_down_replies(self.replies);
         Some(self.conn)
     }
 

@@ -5,8 +5,9 @@ use super::link::{Servers, bit};
 use super::values::Gaps;
 use crate::pool::Shared;
 use crate::routing::Classified;
+use hashbrown::HashMap;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 

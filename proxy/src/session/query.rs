@@ -168,11 +168,8 @@ impl Session {
         let route = self.route(what.verdict()).await;
         let (mut route, state) = route.map_err(LinkError::Statement)?;
         if self.goes_everywhere(what.verdict()) || self.has_failed() {
-            let main = Destination { lead: self.primary().unwrap_or_default(), others: 0 };
-            let edited = self.edited_query(frame, classified, main).await;
-            let edited = edited.inspect_err(|_| self.unroute(state, mark))?;
             let before = std::mem::replace(&mut self.state, state);
-            let run = Box::pin(self.fan_out_query(frame, edited, classified, &what, began)).await;
+            let run = Box::pin(self.fan_out_query(frame, classified, &what, began)).await;
             return run.inspect_err(|_| {
                 self.state = before;
                 self.unroute(state, mark);
@@ -215,7 +212,7 @@ impl Session {
     }
 
     /// The text as it is sent, if that is not as it came.
-    async fn edited_query(
+    pub(super) async fn edited_query(
         &mut self,
         frame: Frame,
         classified: &Classified,
@@ -478,7 +475,7 @@ impl Session {
         let (_, state) = route.map_err(LinkError::Statement)?;
         if self.fans_out() {
             self.state = state;
-            return Box::pin(self.fan_out_query(frame, None, &classified, &classified, None)).await;
+            return Box::pin(self.fan_out_query(frame, &classified, &classified, None)).await;
         }
         let connected = self.connect_route(routing::Route::Primary, Kind::Dml).await;
         let to = connected.inspect_err(|_| self.unroute(state, mark))?;

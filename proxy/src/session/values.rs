@@ -3,9 +3,8 @@
 //! before the statement, in the transaction that it will run in.
 
 use super::Session;
-use super::link::{Servers, bit};
+use super::link::bit;
 use super::links::{Destination, LinkError};
-use crate::config::ClusteringMode;
 use crate::plugin::contract::{Evaluation, Kind, Verdict};
 use crate::protocol::PgError;
 use crate::protocol::backend::TransactionStatus;
@@ -83,14 +82,10 @@ impl Session {
             return Ok(Vec::new());
         }
         if self.fans_out() {
-            return Err(LinkError::Statement(not_everywhere()));
+            return self.evaluate_everywhere(wanted, to).await;
         }
-        let changing: Vec<_> = wanted.iter().copied().filter(|evaluation| evaluation.everywhere).collect();
-        let others = self.evaluates_too(to.others);
-        self.drain(bit(to.lead) | others).await?;
-        for (_, link) in self.links.iter_mut().filter(|(id, _)| others & bit(*id) != 0) {
-            values::queries(&changing).iter().for_each(|query| link.run_unseen(query));
-        }
+        // PostgreSQL replicates what the lead runs: the others evaluate nothing.
+        self.drain(bit(to.lead)).await?;
         let Some(link) = self.links.get_mut(to.lead) else {
             return Err(LinkError::Statement(unreadable()));
         };
@@ -108,19 +103,6 @@ impl Session {
             return Err(LinkError::Statement(error));
         }
         values::read(wanted, asked.rows).ok_or_else(|| LinkError::Statement(unreadable()))
-    }
-
-    /// The servers besides the lead that run the statement on their own, and have
-    /// to evaluate what changes something. With replication by PostgreSQL they get
-    /// the effects of what the lead ran.
-    fn evaluates_too(&self, _others: Servers) -> Servers {
-        match self.worker.proxy.cluster.mode {
-            ClusteringMode::StreamingReplication
-            | ClusteringMode::LogicalReplication
-            | ClusteringMode::Raw
-            // See `not_everywhere`.
-            | ClusteringMode::NativeReplication => 0,
-        }
     }
 
     /// The text of a Query as the rewriters want it; `None`: as it is. And what an
@@ -161,22 +143,13 @@ impl Session {
 }
 
 /// A server's error, in its own words.
-fn from_server(fields: &ErrorFields) -> PgError {
+pub(super) fn from_server(fields: &ErrorFields) -> PgError {
     let mut error = PgError::error(fields.sqlstate.to_owned(), fields.message);
     error.detail = Some(fields.detail).filter(|detail| !detail.is_empty()).map(str::to_owned);
     error.hint = Some(fields.hint).filter(|hint| !hint.is_empty()).map(str::to_owned);
     error
 }
 
-/// A value for all servers, evaluated once: that is not there yet.
-pub(super) fn not_everywhere() -> PgError {
-    PgError::error(
-        "0A000",
-        "a rewriter wants to have values evaluated, which native_replication cannot do yet",
-    )
-    .with_hint("Have the rewriter keep this statement, or put the values in as literals.")
-}
-
-fn unreadable() -> PgError {
+pub(super) fn unreadable() -> PgError {
     PgError::error("08006", "the server did not tell the values that a rewriter wants to put in")
 }

@@ -5,7 +5,7 @@ use waypool_tests::wire::{bind, close, describe, execute, flush, parse, query, s
 
 use crate::{Twins, mark};
 
-fn run(session: &mut Raw, parts: &[Vec<u8>]) -> String {
+pub fn run(session: &mut Raw, parts: &[Vec<u8>]) -> String {
     session.send(&parts.concat());
     let answer = session.wire.until_ready();
     match sqlstate(&answer) {
@@ -15,7 +15,7 @@ fn run(session: &mut Raw, parts: &[Vec<u8>]) -> String {
 }
 
 /// Parse, Bind and Execute of the unnamed statement.
-fn statement(sql: &str) -> Vec<u8> {
+pub fn statement(sql: &str) -> Vec<u8> {
     [parse("", sql), bind("", "", &[]), execute("", 0)].concat()
 }
 

@@ -5,6 +5,7 @@ mod extended;
 mod failures;
 mod soak;
 mod statements;
+mod values;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -12,7 +12,7 @@ mod values;
 
 pub use batch::Batch;
 pub(super) use batch::Message;
-pub(super) use values::edited;
+pub(super) use values::{Wanted, edited};
 
 use super::link::{Servers, bit};
 use super::links::{Destination, LinkError};

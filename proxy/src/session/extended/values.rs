@@ -14,7 +14,7 @@ use crate::routing::{Classified, Sent};
 use std::rc::Rc;
 
 /// A Bind of the batch, by where it begins, and what it needs.
-type Wanted = Vec<(usize, Rc<Gaps>)>;
+pub type Wanted = Vec<(usize, Rc<Gaps>)>;
 
 /// What a statement needs with each execution. A PREPARE needs nothing, but what
 /// it prepares does.
@@ -40,7 +40,7 @@ pub(super) fn takes_no_parameters(classified: &Classified) -> Option<PgError> {
 
 impl Session {
     /// How many parameters of a statement the client knows of, if there are more.
-    pub(super) fn own_parameters(&self, name: &[u8]) -> Option<usize> {
+    pub(in super::super) fn own_parameters(&self, name: &[u8]) -> Option<usize> {
         match self.prepared.get(name) {
             Some(statement) => {
                 let classified = statement.classified.borrow();
@@ -107,7 +107,7 @@ impl Session {
     /// What the Binds of the batch need. A transaction command before them goes
     /// ahead: what is evaluated belongs behind it. `None`: a message has to be
     /// here as a whole first.
-    pub(super) fn batch_values(&mut self) -> Result<Option<Wanted>, LinkError> {
+    pub(in super::super) fn batch_values(&mut self) -> Result<Option<Wanted>, LinkError> {
         if !self.batch.may_need_values {
             return Ok(Some(Vec::new()));
         }
@@ -158,6 +158,15 @@ impl Session {
                 return Ok(());
             }
         }
+        self.fill_binds(wanted, to).await
+    }
+
+    /// The same where nothing stands before it.
+    pub(in super::super) async fn fill_binds(
+        &mut self,
+        wanted: Wanted,
+        to: Destination,
+    ) -> Result<(), LinkError> {
         let gaps: Vec<&Gap> = wanted.iter().flat_map(|(_, gaps)| gaps.gaps.iter()).collect();
         let mut values = self.fill(&gaps, to).await?.into_iter();
         let filled = wanted.iter().map(|(at, gaps)| (*at, values.by_ref().take(gaps.gaps.len()).collect()));
@@ -167,7 +176,12 @@ impl Session {
 
     /// Adds a Bind with the values that it needs, with this name of its statement;
     /// `false`: it needs none.
-    pub(super) fn bind_filled(&self, message: &Message, name: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
+    pub(in super::super) fn bind_filled(
+        &self,
+        message: &Message,
+        name: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let filled = self.batch.filled.iter().find(|(at, _)| *at == message.frame.start);
         let body = body_of(&self.client.inbox, message);
         let (Some((_, values)), Some(bind), Some(bound)) = (filled, Bind::read(body), Bound::read(body))

@@ -1,9 +1,9 @@
 //! The extended protocol: the messages up to a Sync or Flush.
 
+use super::super::extended::Wanted;
 use super::super::link::{Servers, bit};
-use super::super::links::LinkError;
+use super::super::links::{Destination, LinkError};
 use super::super::prepared::Undo;
-use super::super::values::not_everywhere;
 use super::super::{End, Session, Step};
 use super::commit::aborted;
 use super::main_of;
@@ -41,16 +41,40 @@ impl Session {
         if failed && !self.may_run_failed() {
             return Err(LinkError::Statement(aborted()));
         }
-        if self.batch.parsed.iter().any(|what| what.has_gaps()) {
-            return Err(LinkError::Statement(not_everywhere()));
-        }
         self.cut_at_commit();
+        let Some(wanted) = self.batch_values()? else {
+            return Ok(Some(Step::Wait));
+        };
         let mark = self.words.mark();
         let (_, state) = self.batch_needs(mark).await?;
-        let servers = self.connect_members().await.inspect_err(|_| self.unroute(state, mark))?;
+        let ready = self.make_batch_ready(wanted).await;
+        let servers = ready.inspect_err(|_| self.unroute(state, mark))?;
         self.state = state;
         self.run_packed(servers).await?;
         Ok(Some(Step::Next))
+    }
+
+    /// Connects the servers, which get what has to come before the batch; and puts
+    /// the values in that it needs.
+    async fn make_batch_ready(&mut self, wanted: Wanted) -> std::result::Result<Servers, LinkError> {
+        let servers = self.connect_members().await?;
+        if self.has_failed() {
+            return Ok(servers);
+        }
+        self.fan().locks.clear();
+        for (at, what) in self.batch_runs() {
+            let text = self.bound_text(at);
+            self.bring_prepared_everywhere(&what, &text).await?;
+            if what.verdict().kind == Kind::Dml {
+                self.lock_for_insert((&what, &text), &text, servers).await?;
+            }
+        }
+        let main = main_of(servers);
+        self.fill_binds(wanted, Destination { lead: main, others: servers & !bit(main) }).await?;
+        match servers & self.links.which(|_| true) {
+            0 => Err(LinkError::Statement(super::nobody())),
+            servers => Ok(servers),
+        }
     }
 
     /// Whether something of the batch is for all servers.
@@ -93,9 +117,6 @@ impl Session {
 
     /// The text of what a Bind runs.
     fn bound_text(&self, at: usize) -> String {
-        if self.prepared.sql.is_empty() {
-            return String::new();
-        }
         let messages = &self.batch.messages;
         let Some(bind) = Bind::read(self.message_body(&messages[at])) else {
             return String::new();
@@ -150,20 +171,17 @@ impl Session {
 
     async fn run_packed(&mut self, servers: Servers) -> std::result::Result<(), LinkError> {
         let main = main_of(servers);
-        for (at, what) in self.batch_runs() {
-            let text = self.bound_text(at);
-            self.bring_prepared_everywhere(&what, &text).await?;
-        }
         let mut bytes = std::mem::take(&mut self.fan().unit);
         bytes.clear();
         let packed = self.pack(&mut bytes, servers);
         self.fan().unit_is_extended = true;
-        let unit = Unit { bytes: &bytes, until: packed.until, text: &packed.text };
+        let unit = Unit { keeps: &packed.keeps, ..Unit::new(&bytes, packed.until, &packed.text) };
         let run = self.run_packed_unit(unit, &packed, servers).await;
         let fan = self.fan();
         fan.keep(bytes);
         fan.unit_is_extended = false;
         let result = run?;
+        self.note_numbered(&result).await?;
         self.settle_parses(packed.undo, &result.parsed);
         let left = self.links.which(|_| true) & servers;
         let main = if left == 0 { main } else { main_of(left) };
@@ -184,14 +202,6 @@ impl Session {
         if self.has_failed() {
             let result = self.run_unit(unit, packed.plan, servers).await?;
             return Ok(Result { status: TransactionStatus::Failed, ..result });
-        }
-        // In the middle of a cycle it is too late.
-        let opens = self.fan().open == 0
-            && (packed.plan.internal || self.transaction.status != TransactionStatus::Idle);
-        for (classified, text) in packed.inserts.iter().filter(|_| opens) {
-            if let Some(failed) = self.lock_for_insert(classified, text, servers).await? {
-                return Ok(Result { ended: packed.until == Until::Ready, ..failed });
-            }
         }
         let result = match packed.plan.order {
             Order::Commit => self.commit_unit(unit, servers).await?,
@@ -257,7 +267,7 @@ impl Session {
         }
         let servers = self.fan().open;
         let main = main_of(servers);
-        let unit = Unit { bytes: b"S\0\0\0\x04", until: Until::Ready, text: "" };
+        let unit = Unit::new(b"S\0\0\0\x04", Until::Ready, "");
         let plan = Plan { order: Order::MainFirst, ..Plan::default() };
         let mut result = self.run_unit(unit, plan, servers).await?;
         let fan = self.fan();

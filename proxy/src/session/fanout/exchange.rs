@@ -2,6 +2,8 @@
 
 use super::super::clock::Doing;
 use super::super::link::{Servers, bit};
+use super::super::links::LinkError;
+use super::super::values::from_server;
 use super::super::{End, Session};
 use super::main_of;
 use crate::fanout::{Hearing, State, Until};
@@ -14,6 +16,9 @@ use std::time::{Duration, Instant};
 
 /// Each server's answer.
 pub(super) type Answers = Vec<(usize, Hearing)>;
+
+/// Rows of texts.
+pub(super) type Rows = Vec<Vec<Option<String>>>;
 
 /// The servers of these answers for which `predicate` holds.
 pub(super) fn which(answers: &Answers, predicate: impl Fn(&Hearing) -> bool) -> Servers {
@@ -30,7 +35,8 @@ impl Session {
         until: Until,
         speaks: bool,
     ) -> Hearing {
-        let mut hearing = Hearing::new(ours, until, speaks);
+        let unheard = self.links.get_mut(id).map_or(0, |link| std::mem::take(&mut link.unheard));
+        let mut hearing = Hearing::new(unheard + ours, until, speaks);
         if until != Until::Ready {
             self.fan().open |= bit(id);
         }
@@ -72,6 +78,35 @@ impl Session {
             self.prepared.lose_unnamed(id);
         }
         self.tell(id, ours, bytes, until, speaks)
+    }
+
+    /// A statement of ours that need not be waited for: what is sent next is
+    /// answered behind it.
+    pub(super) fn tell_ahead(&mut self, id: usize, sql: &str) {
+        self.prepared.lose_unnamed(id);
+        if let Some(link) = self.links.get_mut(id) {
+            link.under_way = true;
+            link.unheard += 1;
+            let mut bytes = Vec::with_capacity(sql.len() + 6);
+            frontend::query(&mut bytes, sql.as_bytes());
+            // An error shows when it is heard.
+            let _ = link.send(&bytes);
+        }
+    }
+
+    /// Hears what nothing was sent behind.
+    pub(super) async fn hear_ahead(&mut self) -> Result<(), End> {
+        if self.links.which(|link| link.unheard > 0) == 0 {
+            return Ok(());
+        }
+        let unheard = self.links.iter_mut().filter(|(_, link)| link.unheard > 0);
+        let mut answers: Answers = unheard
+            .map(|(id, link)| {
+                let ahead = std::mem::take(&mut link.unheard) - 1;
+                (id, Hearing::new(ahead, Until::Ready, false))
+            })
+            .collect();
+        self.hear(&mut answers).await
     }
 
     /// A statement of ours on some servers, in all of which it must succeed or
@@ -321,43 +356,54 @@ impl Session {
 
     /// Asks the main server something, unseen, in whatever transaction is open;
     /// its rows as texts. An error is the caller's, and fails that transaction.
-    pub(super) async fn ask_main(
-        &mut self,
-        servers: Servers,
-        sql: &str,
-    ) -> Result<Vec<Vec<Option<String>>>, super::super::links::LinkError> {
+    pub(super) async fn ask_main(&mut self, servers: Servers, sql: &str) -> Result<Rows, LinkError> {
         self.ask(bit(main_of(servers)), sql).await
     }
 
     /// The same on all of these servers; the main server's rows.
-    pub(in super::super) async fn ask(
+    pub(in super::super) async fn ask(&mut self, servers: Servers, sql: &str) -> Result<Rows, LinkError> {
+        let answers = self.ask_each(servers, sql).await?;
+        answers.into_iter().next().map(|(_, rows)| rows).ok_or_else(|| LinkError::Statement(super::nobody()))
+    }
+
+    /// The same, and what each has said that is not lost meanwhile. An error of any
+    /// is the caller's.
+    pub(super) async fn ask_each(
         &mut self,
         servers: Servers,
         sql: &str,
-    ) -> Result<Vec<Vec<Option<String>>>, super::super::links::LinkError> {
+    ) -> Result<Vec<(usize, Rows)>, LinkError> {
         let mut bytes = Vec::with_capacity(sql.len() + 6);
         frontend::query(&mut bytes, sql.as_bytes());
         let mut answers = self.tell_all(servers, false, &bytes, Until::Ready);
-        for (id, hearing) in &mut answers {
+        self.hear_rows(&mut answers).await?;
+        answers.retain(|(_, hearing)| !hearing.is_lost());
+        let failed = answers.iter().find_map(|(_, hearing)| error_of(hearing));
+        match failed {
+            Some(error) => Err(LinkError::Statement(error)),
+            None => Ok(answers.into_iter().map(|(id, hearing)| (id, rows(&hearing.held))).collect()),
+        }
+    }
+
+    /// Hears what is for us alone.
+    pub(super) async fn hear_rows(&mut self, answers: &mut Answers) -> Result<(), End> {
+        for (id, hearing) in answers.iter_mut() {
             hearing.keeps_all();
             self.prepared.lose_unnamed(*id);
         }
-        self.hear(&mut answers).await?;
-        let Some((_, main)) = answers.into_iter().find(|(_, hearing)| !hearing.is_lost()) else {
-            return Err(super::super::links::LinkError::Statement(super::nobody()));
-        };
-        if main.has_failed() {
-            let fields = ErrorFields::parse(main.error.get(HEADER_LEN..).unwrap_or_default());
-            let error = PgError::error(fields.sqlstate.to_owned(), fields.message.to_owned());
-            return Err(super::super::links::LinkError::Statement(error));
-        }
-        Ok(rows(&main.held))
+        self.hear(answers).await
     }
 }
 
+/// What a server has refused something with.
+pub(super) fn error_of(hearing: &Hearing) -> Option<PgError> {
+    let fields = ErrorFields::parse(hearing.error.get(HEADER_LEN..).unwrap_or_default());
+    hearing.has_failed().then(|| from_server(&fields))
+}
+
 /// The rows among these messages.
-fn rows(mut bytes: &[u8]) -> Vec<Vec<Option<String>>> {
-    let mut rows = Vec::new();
+pub(super) fn rows(mut bytes: &[u8]) -> Rows {
+    let mut rows = Rows::new();
     while let Ok(Some(frame)) = Frame::from_server(bytes)
         && let Some(body) = bytes.get(HEADER_LEN..frame.len)
     {

@@ -4,7 +4,8 @@
 //! A Query, or what the extended protocol has up to a Sync or Flush, is a unit.
 //! It is sent and answered here, and nothing else of the session goes on
 //! meanwhile: [`exchange`] sends it and hears the answers, [`unit`] decides in
-//! which order and what becomes of the result, [`commit`] ends transactions,
+//! which order and what becomes of the result, [`values`] evaluates what must be
+//! the same for all, [`lock`] and [`level`] keep numbers of sequences equal, [`commit`] ends transactions,
 //! [`copying`] passes COPY data on, [`failed`] is what may be said in a failed
 //! transaction. [`query`] and [`batch`] are the two protocols.
 //!
@@ -16,12 +17,15 @@ mod commit;
 mod copying;
 mod exchange;
 mod failed;
+mod level;
 mod lock;
 mod pack;
 mod plan;
 mod query;
+mod targets;
 mod two_phase;
 mod unit;
+mod values;
 
 use super::link::{Link, Servers, bit};
 use super::links::LinkError;
@@ -32,13 +36,17 @@ use crate::plugin::contract::{Kind, Servers as Wanted, Verdict};
 use crate::protocol::PgError;
 use crate::protocol::backend::TransactionStatus;
 use crate::worker::Worker;
+use lock::{Numbered, Serial};
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// A session's part in native replication.
 #[derive(Debug, Default)]
 pub struct Fanout {
     /// A transaction of ours is open, around statements of the client's.
     internal: bool,
+    /// It was begun for values of the statement that comes next.
+    fresh: bool,
     /// The transaction has written.
     wrote: bool,
     /// It is serializable: which of two succeeds is decided when it commits.
@@ -63,9 +71,16 @@ pub struct Fanout {
     prepare: Vec<(usize, Vec<u8>)>,
     /// The client listens for notifications on the main server.
     listens: bool,
-    /// Tables, and whether an INSERT locks them; as of an epoch of catalog facts.
-    serial: HashMap<String, bool>,
+    /// Tables, and their columns with a default from a sequence; as of an epoch of
+    /// catalog facts.
+    serial: HashMap<String, Rc<[Serial]>>,
     serial_epoch: u64,
+    /// Tables to be locked when values for them are evaluated.
+    locks: Vec<String>,
+    /// What servers are about to number by themselves.
+    numbered: Vec<Numbered>,
+    /// What perhaps only the main server has numbered.
+    uneven: Vec<Numbered>,
     /// Reused for each unit.
     unit: Vec<u8>,
 }

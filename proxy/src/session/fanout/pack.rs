@@ -28,15 +28,16 @@ pub(super) struct Packed {
     pub(super) after: TransactionStatus,
     pub(super) until: Until,
     pub(super) text: String,
-    /// What it runs that may insert.
-    pub(super) inserts: Vec<(Rc<Classified>, String)>,
+    /// See [`Unit::keeps`](super::unit::Unit::keeps).
+    pub(super) keeps: Vec<Option<usize>>,
     pub(super) undo: Vec<(Vec<u8>, Option<Undo>)>,
 }
 
 impl Session {
     /// Takes the batch out of the inbox: what is sent, and what is to be known.
     pub(super) fn pack(&mut self, bytes: &mut Vec<u8>, servers: Servers) -> Packed {
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
+        self.batch.filled = std::mem::take(&mut batch.filled);
         if !self.cycle.is_open() {
             self.sent += 1;
             self.now_running(main_of(servers), servers);
@@ -52,7 +53,7 @@ impl Session {
             after: status,
             until: Until::Ready,
             text: String::new(),
-            inserts: Vec::new(),
+            keeps: Vec::new(),
             undo: Vec::new(),
         };
         let (mut plans, mut runs, mut closes, mut syncs) = (None, 0, 0, false);
@@ -70,15 +71,12 @@ impl Session {
                         self.note_isolation(&classified);
                         status = follow(status, what.verdict().kind);
                         plans = Some(plans.map_or(one, |plans: Plan| plans.and(one)));
-                        if classified.verdict().kind == Kind::Dml {
-                            packed.inserts.push((classified.clone(), text.clone()));
-                        }
                         packed.kind = (runs == 0).then(|| classified.verdict().kind);
                         packed.text = text;
                         runs += 1;
                     }
                 }
-                b'D' => self.pack_describe(message, bytes, servers),
+                b'D' => self.pack_describe(message, bytes, servers, &mut packed.keeps),
                 b'C' => {
                     closes += 1;
                     match Named::read(self.message_body(message)) {
@@ -170,7 +168,9 @@ impl Session {
     ) -> Option<(Rc<Classified>, String)> {
         let main = main_of(servers);
         let frame = self.frame(&messages[at]).to_vec();
-        bytes.extend_from_slice(&frame);
+        if !self.bind_filled(&messages[at], None, bytes) {
+            bytes.extend_from_slice(&frame);
+        }
         let bind = Bind::read(&frame[HEADER_LEN..])?;
         let is_here = messages[..at].iter().any(|message| {
             let parse = Parse::read(self.message_body(message)).filter(|_| message.tag == b'P');
@@ -207,12 +207,20 @@ impl Session {
         Some((classified, String::from_utf8_lossy(&text).into_owned()))
     }
 
-    fn pack_describe(&mut self, message: &Message, bytes: &mut Vec<u8>, servers: Servers) {
+    fn pack_describe(
+        &mut self,
+        message: &Message,
+        bytes: &mut Vec<u8>,
+        servers: Servers,
+        keeps: &mut Vec<Option<usize>>,
+    ) {
         let frame = self.frame(message).to_vec();
         bytes.extend_from_slice(&frame);
-        if let Some(Named::Statement(name)) = Named::read(&frame[HEADER_LEN..])
-            && let Some(statement) = self.prepared.get(name).cloned()
-        {
+        let Some(Named::Statement(name)) = Named::read(&frame[HEADER_LEN..]) else {
+            return;
+        };
+        keeps.push(self.own_parameters(name));
+        if let Some(statement) = self.prepared.get(name).cloned() {
             self.prepare_everywhere(&statement, servers);
         }
     }

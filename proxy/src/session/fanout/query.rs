@@ -1,7 +1,7 @@
 //! The simple protocol: Query and FunctionCall.
 
-use super::super::link::{Link, bit};
-use super::super::links::LinkError;
+use super::super::link::{Link, Servers, bit};
+use super::super::links::{Destination, LinkError};
 use super::super::{End, Session};
 use super::main_of;
 use super::plan::{Order, first_word, plan};
@@ -16,48 +16,78 @@ use std::rc::Rc;
 use std::time::Instant;
 
 impl Session {
-    /// Runs a Query on all servers. `edited`: the text as rewriters want it;
-    /// `what`: what an EXECUTE executes.
+    /// Runs a Query on all servers. `what`: what an EXECUTE executes.
     pub(in super::super) async fn fan_out_query(
         &mut self,
         frame: Frame,
-        edited: Option<Vec<u8>>,
         classified: &Rc<Classified>,
         what: &Rc<Classified>,
         began: Option<Instant>,
     ) -> std::result::Result<(), LinkError> {
+        let kind = classified.verdict().kind;
+        if self.has_failed() && !matches!(kind, Kind::Commit | Kind::Rollback | Kind::RollbackTo) {
+            return Err(LinkError::Statement(super::commit::aborted()));
+        }
+        let servers = self.connect_members().await?;
+        let edited = self.edited_for_all(frame, classified, what, servers).await?;
+        let servers = servers & self.links.which(|_| true);
+        if servers == 0 {
+            return Err(LinkError::Statement(super::nobody()));
+        }
         let mut bytes = std::mem::take(&mut self.fan().unit);
         bytes.clear();
         match &edited {
             Some(edited) => frontend::query(&mut bytes, edited),
             None => bytes.extend_from_slice(&self.client.inbox.bytes()[..frame.len]),
         }
-        let is_query = bytes.first() == Some(&b'Q');
-        let text = frontend::query_text(&bytes[HEADER_LEN..]).filter(|_| is_query).unwrap_or_default();
-        let text = String::from_utf8_lossy(text).into_owned();
-        let unit = Unit { bytes: &bytes, until: Until::Ready, text: &text };
-        let run = self.run_query_unit(frame, unit, classified, what, began).await;
+        let text = query_text(&bytes);
+        self.client.inbox.consume(frame.len);
+        let unit = Unit::new(&bytes, Until::Ready, &text);
+        let run = self.run_query_unit(unit, classified, what, began, servers).await;
         self.fan().keep(bytes);
         let (main, result) = run?;
+        self.note_numbered(&result).await?;
         Ok(self.finish_unit(main, result)?)
+    }
+
+    /// The text with the values that it needs, and what has to come before it on
+    /// the servers.
+    async fn edited_for_all(
+        &mut self,
+        frame: Frame,
+        classified: &Rc<Classified>,
+        what: &Rc<Classified>,
+        servers: Servers,
+    ) -> std::result::Result<Option<Vec<u8>>, LinkError> {
+        let text = query_text(&self.client.inbox.bytes()[..frame.len]);
+        self.fan().locks.clear();
+        self.bring_prepared_everywhere(classified, &text).await?;
+        if !self.has_failed() && classified.verdict().kind != Kind::Prepare {
+            let executed = self.executed_text(classified);
+            self.lock_for_insert((what, executed.as_deref().unwrap_or(&text)), &text, servers).await?;
+        }
+        let main = main_of(servers);
+        let to = Destination { lead: main, others: servers & !bit(main) };
+        self.edited_query(frame, classified, to).await
+    }
+
+    /// The PREPARE of what an EXECUTE executes.
+    fn executed_text(&self, classified: &Classified) -> Option<String> {
+        let verdict = classified.verdict();
+        let name = verdict.name.as_deref().filter(|_| verdict.kind == Kind::Execute)?;
+        Some(String::from_utf8_lossy(&self.prepared.sql.get(name)?.text).into_owned())
     }
 
     async fn run_query_unit(
         &mut self,
-        frame: Frame,
         unit: Unit<'_>,
         classified: &Rc<Classified>,
         what: &Rc<Classified>,
         began: Option<Instant>,
+        servers: Servers,
     ) -> std::result::Result<(usize, Result), LinkError> {
         let (verdict, kind) = (what.verdict(), classified.verdict().kind);
-        let failed = self.has_failed();
-        if failed && !matches!(kind, Kind::Commit | Kind::Rollback | Kind::RollbackTo) {
-            return Err(LinkError::Statement(super::commit::aborted()));
-        }
-        let servers = self.connect_members().await?;
         let main = main_of(servers);
-        self.bring_prepared_everywhere(classified, unit.text).await?;
         if verdict.effects.contains(Effects::UNUSED_DATABASE) {
             self.worker.proxy.close_unused();
         }
@@ -71,11 +101,10 @@ impl Session {
         if let Some(began) = began {
             self.watch_query(began, main, verdict);
         }
-        self.client.inbox.consume(frame.len);
         self.prepared.forget_unnamed();
         self.sent += 1;
         self.now_running(main, servers);
-        if failed {
+        if self.has_failed() {
             let result = self.run_failed(unit, kind).await;
             return result.map(|result| (main, result));
         }
@@ -84,10 +113,7 @@ impl Session {
         let result = match plan.order {
             Order::Commit => self.commit_unit(unit, servers).await?,
             Order::Prepare => self.prepare_transaction(unit, plan, servers).await?,
-            _ => match self.lock_for_insert(classified, unit.text, servers).await? {
-                Some(failed) => failed,
-                None => self.run_unit(unit, plan, servers).await?,
-            },
+            _ => self.run_unit(unit, plan, servers).await?,
         };
         // The main server may be another one by now.
         let left = self.links.which(|_| true) & servers;
@@ -98,7 +124,7 @@ impl Session {
     pub(super) async fn commit_unit(
         &mut self,
         unit: Unit<'_>,
-        servers: super::Servers,
+        servers: Servers,
     ) -> std::result::Result<Result, End> {
         use super::commit::Committed::{No, Yes};
         let (hearing, failed) = match self.commit(servers, unit.bytes, unit.until).await? {
@@ -116,7 +142,7 @@ impl Session {
         &mut self,
         unit: Unit<'_>,
         plan: super::plan::Plan,
-        servers: super::Servers,
+        servers: Servers,
     ) -> std::result::Result<Result, End> {
         let result = self.run_unit(unit, plan, servers).await?;
         let prepared = self.links.which(|link| !link.in_transaction());
@@ -165,11 +191,18 @@ impl Session {
         self.drain(all).await
     }
 
-    pub(super) fn count_everywhere(&self, what: &Classified, servers: super::Servers) {
+    pub(super) fn count_everywhere(&self, what: &Classified, servers: Servers) {
         for id in (0..self.links.len()).filter(|id| servers & bit(*id) != 0) {
             self.count(what, id);
         }
     }
+}
+
+/// The text of a Query; none of a FunctionCall.
+fn query_text(frame: &[u8]) -> String {
+    let is_query = frame.first() == Some(&b'Q');
+    let text = frontend::query_text(frame.get(HEADER_LEN..).unwrap_or_default()).filter(|_| is_query);
+    String::from_utf8_lossy(text.unwrap_or_default()).into_owned()
 }
 
 /// The name in `CREATE TABLE … AS EXECUTE name`, folded and unquoted.

@@ -18,6 +18,14 @@ pub(super) struct Unit<'a> {
     pub until: Until,
     /// The statement, for people.
     pub text: &'a str,
+    /// See [`Hearing::shows_parameters`].
+    pub keeps: &'a [Option<usize>],
+}
+
+impl<'a> Unit<'a> {
+    pub(super) fn new(bytes: &'a [u8], until: Until, text: &'a str) -> Self {
+        Unit { bytes, until, text, keeps: &[] }
+    }
 }
 
 /// What the servers have made of a unit.
@@ -69,6 +77,7 @@ impl Session {
         let mut plan = plan;
         loop {
             let begins = plan.internal && !self.fan().internal;
+            let fresh = std::mem::take(&mut self.fan().fresh);
             let main = main_of(servers);
             let ran = match plan.order {
                 Order::AtOnce => self.at_once(unit, begins, plan, servers).await?,
@@ -100,7 +109,7 @@ impl Session {
                 // It was alone with the statement.
                 continue;
             };
-            if begins && needs_no_transaction(first) && first.completed() == 0 {
+            if (begins || fresh) && needs_no_transaction(first) && first.completed() == 0 {
                 self.end_internal("ROLLBACK").await?;
                 plan.internal = false;
                 tracing::debug!("runs outside of a transaction: {}", unit.text);
@@ -117,7 +126,7 @@ impl Session {
         plan: Plan,
         servers: Servers,
     ) -> std::result::Result<Answers, End> {
-        let mut answers = self.tell_all(servers, begins, unit.bytes, unit.until);
+        let mut answers = self.tell_unit(servers, begins, unit);
         if plan.changes_session {
             // Short: another one can speak if the main server is lost.
             answers.iter_mut().skip(1).for_each(|(_, hearing)| hearing.keeps_all());
@@ -134,7 +143,7 @@ impl Session {
         servers: Servers,
     ) -> std::result::Result<Answers, End> {
         let (main, began) = (main_of(servers), Instant::now());
-        let mut answers = self.tell_all(bit(main), begins, unit.bytes, unit.until);
+        let mut answers = self.tell_unit(bit(main), begins, unit);
         self.hear(&mut answers).await?;
         let others = servers & !bit(main);
         let follow = match answers.first() {
@@ -147,14 +156,24 @@ impl Session {
             _ => true,
         };
         if follow && others != 0 {
-            let mut answered = self.tell_all(others, begins, unit.bytes, unit.until);
+            let mut answered = self.tell_unit(others, begins, unit);
             for (_, hearing) in &mut answered {
                 hearing.listens();
             }
             self.hear_others(&mut answered, began).await?;
             answers.append(&mut answered);
         }
+        // What they were to evaluate they have.
+        self.hear_ahead().await?;
         Ok(answers)
+    }
+
+    fn tell_unit(&mut self, servers: Servers, begins: bool, unit: Unit<'_>) -> Answers {
+        let mut answers = self.tell_all(servers, begins, unit.bytes, unit.until);
+        for (_, hearing) in &mut answers {
+            hearing.shows_parameters(unit.keeps);
+        }
+        answers
     }
 
     /// The transaction is one of ours: what fails leaves nothing behind.
