@@ -85,9 +85,11 @@ def versions() -> list[str]:
 
 
 def conditions(groups: list[Group]) -> str:
-    """The rounds and seconds, which may differ between groups."""
+    """What may differ between groups: rounds and seconds, and what was measured when."""
     said = dict.fromkeys(f"{group.rounds} rounds of {group.seconds} s" for group in groups)
-    return f"{'; '.join(said).capitalize()}."
+    revisions = dict.fromkeys(group.revision for group in groups)
+    moments = [group.when for group in groups]
+    return f"{'; '.join(said)}; {min(moments)} to {max(moments).split()[1]}, {', '.join(revisions)}."
 
 
 # === tables ===
@@ -198,4 +200,4 @@ def idle(group: Group) -> str:
                      f"| {number(run.more['alone'])}/s | {run.rate / run.more['alone']:.2f} |")
     return (f"### {group.clients:,} idle clients\n\npool_mode transaction, 20 server connections. Beside them and alone: pgbench -S "
             "-M extended with 16 clients. HAProxy would need as many server connections, Pgpool-II as many processes: "
-            "they are not asked.\n\n" + "\n".join(lines))
+            f"they are not asked. {group.when}, {group.revision}.\n\n" + "\n".join(lines))
