@@ -37,7 +37,12 @@ TITLES = {
 }
 
 
+MODES = ["", "simple", "extended", "prepared"]
+
+
 def render(groups: list[Group]) -> str:
+    # Loads that were measured one by one stand in order.
+    groups = sorted(groups, key=lambda group: (group.clients, MODES.index(group.mode)))
     sections = [machine(groups), bounds.table(groups)]
     for part, (title, about) in TITLES.items():
         of_part = [group for group in groups if group.part == part]
