@@ -66,7 +66,7 @@ soak: build ## the long-running tests
 	@tests/regression/regression.py
 	@tests/regression/drivers.py
 
-bench: build ## measure against a direct connection and PgBouncer; ARGS=--quick for a glance
+bench: build ## measure beside PgBouncer, Pgpool-II and HAProxy; ARGS=--quick for a glance, ARGS="--only select"
 	@tools/setup.sh bench
 	@tests/bench/bench.py $(ARGS)
 

@@ -21,6 +21,7 @@ minimum_rust=1.95
 
 missing=()  # told to people
 packages=() # told to apt-get
+unwanted_services=()
 
 # need WHAT PACKAGE...: notes something that is missing.
 need() {
@@ -61,6 +62,17 @@ add_guest_target() {
         have_guest_target
 }
 
+# Whom Waypool is measured against. What we install ourselves never runs as a service.
+need_peers() {
+    local peer
+    for peer in haproxy:haproxy pgbouncer:pgbouncer pgpool:pgpool2; do
+        have "${peer%:*}" || [ -x "/usr/sbin/${peer%:*}" ] || {
+            need "${peer%:*} (to be measured against)" "${peer#*:}"
+            unwanted_services+=("${peer#*:}")
+        }
+    done
+}
+
 newest_lld() {
     apt-cache search --names-only '^lld-[0-9]+$' | cut -d ' ' -f 1 | sort -V | tail -n 1
 }
@@ -85,7 +97,7 @@ look_around() {
     [ "$purpose" != test ] || { have javac && [ -e /usr/share/java/postgresql.jar ]; } ||
         need "a JDK and PostgreSQL's JDBC driver" default-jdk-headless libpostgresql-jdbc-java
     [ "$purpose" = demo ] || have sqlsmith || need "sqlsmith (statements for the tests)" sqlsmith
-    [ "$purpose" != bench ] || have pgbouncer || need PgBouncer pgbouncer
+    [ "$purpose" != bench ] || need_peers
 }
 
 # === install it ===
@@ -130,6 +142,10 @@ install_packages() {
     as_root apt-get -qq update > target/setup.log 2>&1 || echo "setup: apt-get update complains, going on"
     packages=("${packages[@]/#lld-newest/$(newest_lld)}")
     apt install -y --no-install-recommends "${packages[@]}"
+    # Nor does it start with the system.
+    [ ${#unwanted_services[@]} = 0 ] || ! have systemctl ||
+        as_root systemctl --quiet disable "${unwanted_services[@]}" > /dev/null 2>&1 ||
+        echo "setup: could not disable the services ${unwanted_services[*]}"
 }
 
 # Python packages lie in a folder of ours; a copy of the list tells that they are in.

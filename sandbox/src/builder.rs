@@ -59,6 +59,7 @@ pub struct Builder {
     auth: Auth,
     hba: Vec<String>,
     settings: Vec<(String, String)>,
+    first_port: Option<u16>,
     tls: Option<TlsFiles>,
     installation: Option<Installation>,
     progress: Progress,
@@ -103,6 +104,7 @@ impl Builder {
             auth: Auth::default(),
             hba: Vec::new(),
             settings: Vec::new(),
+            first_port: None,
             tls: None,
             installation: None,
             progress: Box::new(|_| {}),
@@ -125,6 +127,12 @@ impl Builder {
     /// A line of postgresql.conf for all servers.
     pub fn setting(mut self, name: &str, value: &str) -> Builder {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The port of server 0; the others have those behind it. The default is whichever are free.
+    pub fn first_port(mut self, port: u16) -> Builder {
+        self.first_port = Some(port);
         self
     }
 
@@ -167,7 +175,12 @@ impl Builder {
         };
         let account = Account::choose()?;
         let folder = Folder::create(&account)?;
-        let workshop = Arc::new(Workshop { installation, account, folder: folder.path().to_path_buf() });
+        let workshop = Arc::new(Workshop {
+            installation,
+            account,
+            folder: folder.path().to_path_buf(),
+            first_port: self.first_port,
+        });
         self.say(&format!(
             "PostgreSQL {} in {}",
             workshop.installation.major_version(),

@@ -34,6 +34,10 @@ pub enum Error {
     #[error("no free TCP port between {low} and {high}; stop some servers and try again")]
     NoPort { low: u16, high: u16 },
 
+    /// The port that was asked for is not free.
+    #[error("somebody listens on port {port}, or another sandbox has it; choose another first port")]
+    PortTaken { port: u16 },
+
     /// A file or a program could not be opened, written or started.
     #[error("cannot {doing} {path}: {source}")]
     Io { doing: &'static str, path: PathBuf, source: io::Error },

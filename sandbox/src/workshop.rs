@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::account::Account;
+use crate::ports::Port;
 use crate::{Error, Installation, PASSWORD, Result};
 
 /// What all servers of a sandbox share.
@@ -16,9 +17,18 @@ pub(crate) struct Workshop {
     pub(crate) installation: Installation,
     pub(crate) account: Account,
     pub(crate) folder: PathBuf,
+    /// Of server 0; the others have those behind it. None: whichever are free.
+    pub(crate) first_port: Option<u16>,
 }
 
 impl Workshop {
+    /// The port of a server that is about to start.
+    pub(crate) fn port(&self, id: usize) -> Result<Port> {
+        let Some(first) = self.first_port else { return Port::reserve() };
+        let wanted = u16::try_from(id).ok().and_then(|id| first.checked_add(id));
+        wanted.and_then(Port::claim).ok_or(Error::PortTaken { port: wanted.unwrap_or(u16::MAX) })
+    }
+
     /// A program that works on a server's files, as the servers' user.
     pub(crate) fn server_program(&self, name: &str) -> Command {
         let mut command = self.client_program(name);

@@ -96,6 +96,17 @@ fn a_server_that_cannot_start_tells_why_and_leaves_nothing() {
     assert!(error.contains("invalid value for parameter"), "{error}");
 }
 
+#[test]
+fn a_port_that_was_asked_for_is_used_or_refused() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let refused = Cluster::builder().first_port(port).start().unwrap_err().to_string();
+    assert!(refused.contains(&format!("somebody listens on port {port}")), "{refused}");
+    drop(listener);
+    let cluster = Cluster::builder().first_port(port).start().unwrap();
+    assert_eq!(cluster.server(0).port(), port);
+}
+
 /// SIGKILL gives the owner no chance to clean up: its guardian does it.
 #[test]
 fn a_killed_owner_leaves_nothing() {

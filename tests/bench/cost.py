@@ -42,9 +42,9 @@ def main() -> None:
     args = arguments()
     modes = MODES if args.mode == "all" else [args.mode]
     wanted = [args.only] if args.only else ["callgrind", "strace", "time"]
-    with (services.cluster(args.program.with_name("waypool-sandbox"), 0) as cluster,
+    with (services.cluster(args.program.with_name("waypool-sandbox"), "one server", None) as cluster,
           tempfile.TemporaryDirectory(prefix="waypool-cost-") as folder):
-        bench = measure.Pgbench(cluster, args.clients, args.seconds)
+        bench = measure.Pgbench(cluster, args.seconds)
         bench.initialise(1)
         if "callgrind" in wanted:
             for mode in modes:
@@ -138,8 +138,9 @@ def under_strace(args: argparse.Namespace, bench: measure.Pgbench, proxy: servic
 
 
 def timed(args: argparse.Namespace, bench: measure.Pgbench, proxy: services.Subject, mode: str) -> None:
-    run = bench.run(proxy, mode, 0)
-    say(f"{mode}, {args.pool}: {run.user_us:.1f} µs user, {run.system_us:.1f} µs system, {run.tps:.0f} transactions/s")
+    load = measure.Load(args.clients, mode)
+    run = bench.run(proxy, load, 0, bench.warm_up(proxy, load))
+    say(f"{mode}, {args.pool}: {run.user_us:.1f} µs user, {run.system_us:.1f} µs system, {run.rate:.0f} transactions/s")
 
 
 def say(text: str) -> None:

@@ -1,72 +1,126 @@
-"""Takes the figures: pgbench's throughput, a proxy's processor time and memory."""
+"""Takes the figures of pgbench's runs: throughput, a proxy's processor time and memory."""
 
-import contextlib
 import dataclasses
 import os
 import re
-import socket
-import struct
 import subprocess
 import time
-from pathlib import Path
+from collections.abc import Callable
 
-from services import Cluster, Failed, Subject
-
-CPU_TICK = 1 / os.sysconf("SC_CLK_TCK")
+import processes
+from services import Cluster, Failed, Subject, say
 
 
 @dataclasses.dataclass
 class Run:
-    """One run of pgbench; microseconds of the proxy's processor time per transaction."""
+    """One run of one load through one subject; microseconds of the proxy's processor time per transaction."""
     subject: str
-    mode: str
     round: int
-    tps: float
-    user_us: float | None
-    system_us: float | None
+    rate: float | None  # transactions per second, or MB
+    user_us: float | None = None
+    system_us: float | None = None
+    resident_kib: int | None = None
+    more: dict = dataclasses.field(default_factory=dict)
+    failure: str = ""
 
 
-@dataclasses.dataclass
-class Memory:
-    """Resident memory of a proxy in KiB."""
-    subject: str
-    at_start: int
-    connections: int
-    with_connections: int
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What pgbench does."""
+    clients: int
+    mode: str
+    options: tuple[str, ...] = ("-S",)
+
+    @property
+    def connects_anew(self) -> bool:
+        return "-C" in self.options
+
+
+SYNCHRONOUS = "select count(*) from pg_stat_replication where replay_lsn < pg_current_wal_lsn()"
+TIDY = ("vacuum pgbench_branches", "vacuum pgbench_tellers", "truncate pgbench_history")
 
 
 class Pgbench:
-    def __init__(self, cluster: Cluster, clients: int, seconds: int):
+    def __init__(self, cluster: Cluster, seconds: int):
         self.cluster = cluster
-        self.clients = clients
         self.seconds = seconds
 
     def initialise(self, scale: int) -> None:
-        self.call("pgbench", self.cluster.primary_port, "-i", "-q", "-s", str(scale))
-        behind = "select count(*) from pg_stat_replication where replay_lsn < pg_current_wal_lsn()"
-        while self.call("psql", self.cluster.primary_port, "-XAtc", behind).strip() != "0":
+        """pgbench's tables, on every server that can be written to."""
+        for port in self.cluster.writable_ports:
+            self.call("pgbench", port, "-i", "-q", "-s", str(scale))
+        while self.psql(self.cluster.primary_port, SYNCHRONOUS) != "0":
             time.sleep(0.1)
 
-    def run(self, subject: Subject, mode: str, number: int) -> Run:
-        before = cpu_seconds(subject.pid)
-        output = self.call("pgbench", subject.port, "-n", "-S", "-M", mode, "-j", "2",
-                           "-c", str(self.clients), "-T", str(self.seconds))
-        after = cpu_seconds(subject.pid)
-        transactions = figure(r"transactions actually processed: (\d+)", output)
-        tps = figure(r"tps = ([\d.]+)", output)
-        cost = [None, None]
-        if before and after:
-            cost = [(late - early) * 1e6 / transactions for early, late in zip(before, after)]
-        return Run(subject.name, mode, number, tps, *cost)
+    def tidy(self) -> None:
+        """What pgbench does ahead of its own loads."""
+        for port in self.cluster.writable_ports:
+            for statement in TIDY:
+                self.psql(port, statement)
 
-    def call(self, program: str, port: int, *options: str) -> str:
-        command = [self.cluster.bin_dir / program, "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", *options, "postgres"]
+    def psql(self, port: int, statement: str) -> str:
+        return self.call("psql", port, "-XAtqc", statement).strip()
+
+    def interleaved(self, subjects: list[Subject], load: Load, rounds: int,
+                    around: Callable[[Subject, Callable[[], Run]], Run] = lambda _, run: run()) -> list[Run]:
+        """So many runs through each, in turn from the front and from the back: a slow
+        minute of the machine hits all alike."""
+        logins, runs = {}, []
+        for subject in subjects:
+            try:
+                logins[subject.name] = self.warm_up(subject, load)
+            except Failed as failure:
+                runs.append(Run(subject.name, 0, None, failure=str(failure)))
+        ready = [subject for subject in subjects if subject.name in logins]
+        for number in range(rounds):
+            for subject in ready if number % 2 == 0 else reversed(ready):
+                run = around(subject, lambda: self.run(subject, load, number, logins[subject.name]))
+                say(f"{load.clients} clients, {load.mode}, {number + 1}/{rounds} {subject.name}: {spoken(run)}")
+                runs.append(run)
+        return runs
+
+    def warm_up(self, subject: Subject, load: Load) -> tuple[float, float]:
+        """Opens the server connections; returns the processor time of so many logins."""
+        if load.connects_anew:
+            self.pgbench(subject, load, "-t", "3")
+            return 0.0, 0.0
+        self.pgbench(subject, load, "-t", "1")
+        before = subject.cpu_seconds()
+        self.pgbench(subject, load, "-t", "1")
+        return taken(before, subject.cpu_seconds())
+
+    def run(self, subject: Subject, load: Load, number: int, logins: tuple[float, float]) -> Run:
+        try:
+            before = subject.cpu_seconds()
+            output = self.pgbench(subject, load, "-T", str(self.seconds))
+            user, system = taken(before, subject.cpu_seconds())
+        except Failed as failure:
+            return Run(subject.name, number, None, failure=str(failure))
+        run = Run(subject.name, number, figure(r"tps = ([\d.]+)", output))
+        if subject.pid is not None:
+            transactions = figure(r"transactions actually processed: (\d+)", output)
+            run.user_us = max(0.0, user - logins[0]) * 1e6 / transactions
+            run.system_us = max(0.0, system - logins[1]) * 1e6 / transactions
+            run.resident_kib = processes.resident_kib(subject.pid)
+        return run
+
+    def pgbench(self, subject: Subject, load: Load, *options: str) -> str:
+        threads = min(2, load.clients)
+        return self.call("pgbench", subject.port, "-n", *load.options, "-M", load.mode, "-j", str(threads),
+                         "-c", str(load.clients), *options, host=subject.host)
+
+    def call(self, program: str, port: int, *options: str, host: str = "127.0.0.1") -> str:
+        command = [self.cluster.bin_dir / program, "-h", host, "-p", str(port), "-U", "postgres", *options, "postgres"]
         plain = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         done = subprocess.run(command, env=plain | {"PGSSLMODE": "disable", "LC_ALL": "C"},
                               stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:
             raise Failed(f"{program} on port {port} failed:\n{done.stderr[-2000:]}")
         return done.stdout
+
+
+def taken(before: tuple[float, float], after: tuple[float, float]) -> tuple[float, float]:
+    return after[0] - before[0], after[1] - before[1]
 
 
 def figure(pattern: str, text: str) -> float:
@@ -76,66 +130,5 @@ def figure(pattern: str, text: str) -> float:
     return float(found[1])
 
 
-def cpu_seconds(pid: int | None) -> tuple[float, float] | None:
-    """A process's time in user mode and in the kernel, all threads together."""
-    if pid is None:
-        return None
-    # The program's name, in parentheses, may hold blanks: count from behind it.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) * CPU_TICK, int(fields[12]) * CPU_TICK
-
-
-def resident_kib(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
-
-
-def idle_memory(subject: Subject, connections: int) -> Memory:
-    """Reads a proxy's memory with and without sessions that have logged in and wait."""
-    at_start = resident_kib(subject.pid)
-    with contextlib.ExitStack() as stack:
-        count = 0
-        for count in range(1, connections + 1):
-            try:
-                stack.enter_context(log_in(subject.port))
-            except (OSError, Failed) as failure:
-                print(f"{subject.name} took {count - 1} of {connections} idle connections: {failure}")
-                count -= 1
-                break
-        return Memory(subject.name, at_start, count, resident_kib(subject.pid))
-
-
-def log_in(port: int) -> socket.socket:
-    """A session of the user postgres, up to ReadyForQuery."""
-    client = begin_login(port)
-    try:
-        until_ready(client)
-    except BaseException:
-        client.close()
-        raise
-    return client
-
-
-def begin_login(port: int) -> socket.socket:
-    client = socket.create_connection(("127.0.0.1", port), 10)
-    # As libpq asks for them.
-    words = b"user\0postgres\0database\0postgres\0application_name\0bench\0client_encoding\0UTF8\0\0"
-    client.sendall(struct.pack("!ii", 8 + len(words), 3 << 16) + words)
-    return client
-
-
-def until_ready(client: socket.socket) -> None:
-    with client.makefile("rb") as answers:
-        kind = b""
-        while kind != b"Z":
-            kind, length = struct.unpack("!ci", exactly(answers, 5))
-            body = exactly(answers, length - 4)
-            if kind == b"E":
-                raise Failed(body.replace(b"\0", b" ").decode(errors="replace"))
-
-
-def exactly(stream, length: int) -> bytes:
-    content = stream.read(length)
-    if len(content) < length:
-        raise Failed("the connection was closed")
-    return content
+def spoken(run: Run) -> str:
+    return f"{run.rate:,.0f}/s" if run.rate else f"failed: {run.failure}"

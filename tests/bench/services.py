@@ -1,17 +1,17 @@
-"""Starts what is measured: a PostgreSQL cluster, Waypool, PgBouncer."""
+"""Starts what is measured, and what it is measured against: PostgreSQL and Waypool; see peers.py for the others."""
 
 import contextlib
 import dataclasses
 import json
-import os
-import pwd
-import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import processes
 
 
 class Failed(Exception):
@@ -20,10 +20,14 @@ class Failed(Exception):
 
 @dataclasses.dataclass
 class Subject:
-    """A way to the server that pgbench takes."""
+    """A way to the server that clients take."""
     name: str
     port: int
-    pid: int | None  # the proxy's process; None where there is none
+    pid: int | None  # the proxy's first process; None where there is none
+    host: str = "127.0.0.1"
+
+    def cpu_seconds(self) -> tuple[float, float]:
+        return processes.cpu_seconds(self.pid) if self.pid is not None else (0.0, 0.0)
 
 
 @dataclasses.dataclass
@@ -31,21 +35,33 @@ class Cluster:
     bin_dir: Path
     version: int
     ports: list[int]
+    independent: bool
 
     @property
     def primary_port(self) -> int:
         return self.ports[0]
 
+    @property
+    def writable_ports(self) -> list[int]:
+        return self.ports if self.independent else self.ports[:1]
+
+
+# What servers there are, in the sandbox program's words.
+LAYOUTS = {"one server": [], "two standbys": ["--standbys", "2"], "two independent": ["--independent", "2"]}
+
 
 @contextlib.contextmanager
-def cluster(program: Path, standbys: int) -> Iterator[Cluster]:
+def cluster(program: Path, layout: str, first_port: int | None) -> Iterator[Cluster]:
     """The sandbox program keeps its servers until its standard input is closed."""
     if not program.exists():
         raise Failed(f"{program} is missing; `make bench` builds it")
-    command = [program, "--standbys", str(standbys),
+    command = [program, *LAYOUTS[layout],
                "--setting", "shared_buffers=512MB", "--setting", "autovacuum=off",
-               # Each idle session has a server connection of its own.
-               "--setting", "max_connections=1300"]
+               "--setting", "checkpoint_timeout=1h", "--setting", "max_wal_size=4GB",
+               # Each session has a server connection of its own, with every proxy that runs.
+               "--setting", "max_connections=2000"]
+    if first_port is not None:
+        command += ["--port", str(first_port)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline()
@@ -53,7 +69,7 @@ def cluster(program: Path, standbys: int) -> Iterator[Cluster]:
             raise Failed("the PostgreSQL cluster did not start; the reason stands above")
         about = json.loads(line)
         yield Cluster(Path(about["bin_dir"]), about["version"],
-                      [server["port"] for server in about["servers"]])
+                      [server["port"] for server in about["servers"]], layout == "two independent")
     finally:
         process.stdin.close()
         process.wait()
@@ -69,12 +85,10 @@ max_client_conn = 2000
 @contextlib.contextmanager
 def waypool(program: Path, ports: list[int], folder: Path, name: str = "waypool",
             plugins: str = "", top: str = SESSIONS,
-            before: list[str] | None = None) -> Iterator[Subject | None]:
+            before: list[str] | None = None) -> Iterator[Subject]:
     """A proxy before the servers of these ports; `top` and `plugins` are those parts of its configuration."""
     if not program.exists():
-        print(f"Waypool left out: {program} is not built", file=sys.stderr)
-        yield None
-        return
+        raise Failed(f"{program} is missing; `make bench` builds it")
     port = free_port()
     backends = "".join(f"""
 [[backend]]
@@ -88,6 +102,7 @@ port = {port}
 unix_socket_directories = []
 hba = ["host all all all trust"]
 sr_check_user = "postgres"
+log_min_messages = "warning"
 {top}
 {backends}
 {plugins}""")
@@ -96,43 +111,8 @@ sr_check_user = "postgres"
 
 
 @contextlib.contextmanager
-def pgbouncer(servers: Cluster, folder: Path, pool_mode: str = "session", pool_size: int = 1200,
-              clients: int = 2000) -> Iterator[Subject | None]:
-    program = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if program is None:
-        print("PgBouncer left out: not installed (`tools/setup.sh bench`)", file=sys.stderr)
-        yield None
-        return
-    port = free_port()
-    users = folder / "users.txt"
-    users.write_text('"postgres" ""\n')
-    config = folder / "pgbouncer.ini"
-    config.write_text(f"""\
-[databases]
-* = host=127.0.0.1 port={servers.primary_port}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = trust
-auth_file = {users}
-pool_mode = {pool_mode}
-default_pool_size = {pool_size}
-max_client_conn = {clients}
-server_tls_sslmode = disable
-""")
-    # PgBouncer refuses to run as root, and its other user must get at its files.
-    folder.chmod(0o755)
-    config.chmod(0o644)
-    users.chmod(0o644)
-    options = {} if os.geteuid() else {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid,
-                                       "extra_groups": []}
-    with running("pgbouncer", [program, config], port, folder, **options) as subject:
-        yield subject
-
-
-@contextlib.contextmanager
-def running(name: str, command: list, port: int, folder: Path, **options) -> Iterator[Subject]:
+def running(name: str, command: list, port: int, folder: Path, end: signal.Signals = signal.SIGTERM,
+            **options) -> Iterator[Subject]:
     """Runs a proxy until the block ends; its words go to a log that a failure quotes."""
     log_path = folder / f"{name}.log"
     with log_path.open("wb") as log:
@@ -141,7 +121,7 @@ def running(name: str, command: list, port: int, folder: Path, **options) -> Ite
         wait_for_port(name, process, port, log_path)
         yield Subject(name, port, process.pid)
     finally:
-        process.terminate()
+        process.send_signal(end)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -160,6 +140,18 @@ def wait_for_port(name: str, process: subprocess.Popen, port: int, log_path: Pat
     raise Failed(f"{name} {state}; its log:\n{log_path.read_text(errors='replace')[-2000:]}")
 
 
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        if time.monotonic() > end:
+            raise Failed(f"waited in vain until {what}")
+        time.sleep(0.05)
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

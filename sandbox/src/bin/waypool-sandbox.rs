@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use waypool_sandbox::{Builder, Cluster, PASSWORD, SUPERUSER, Server};
 
 const USAGE: &str = "\
-usage: waypool-sandbox [--standbys N | --independent N] [--setting NAME=VALUE]...
+usage: waypool-sandbox [--standbys N | --independent N] [--port N] [--setting NAME=VALUE]...
 Starts throwaway PostgreSQL servers, prints where they are as a line of JSON,
 and removes them when standard input is closed.";
 
@@ -42,6 +42,7 @@ fn arguments(mut builder: Builder) -> Result<Builder, AnyError> {
         builder = match option.as_str() {
             "--standbys" => builder.standbys(value()?.parse()?),
             "--independent" => builder.independent(value()?.parse()?),
+            "--port" => builder.first_port(value()?.parse()?),
             "--setting" => {
                 let setting = value()?;
                 let (name, value) = setting.split_once('=').ok_or(USAGE)?;

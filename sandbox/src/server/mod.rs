@@ -56,8 +56,9 @@ impl Server {
     /// A server without data yet; `initdb` or `pg_basebackup` comes next.
     pub(crate) fn prepare(id: usize, workshop: Arc<Workshop>) -> Result<Server> {
         let home = workshop.folder.join(format!("server{id}"));
+        let port = workshop.port(id)?;
         workshop.make_folder(&home)?;
-        Ok(Server { id, port: Port::reserve()?, home, workshop, postmaster: Mutex::new(None) })
+        Ok(Server { id, port, home, workshop, postmaster: Mutex::new(None) })
     }
 
     /// The first start; moves to another port when a stranger took ours meanwhile.
@@ -66,7 +67,7 @@ impl Server {
         for _ in 1..ATTEMPTS {
             match self.start() {
                 Err(Error::Ended { log_tail, .. }) if log_tail.contains("already in use") => {
-                    self.port = Port::reserve()?;
+                    self.port = self.workshop.port(self.id)?;
                 }
                 other => return other,
             }
