@@ -34,6 +34,23 @@ pub fn engine(instances: u32) -> Result<Engine, EngineError> {
     build(instances).map_err(EngineError::Settings)
 }
 
+/// An engine with room for `wanted` plugins, or for fewer where so much address space is not to be had (`ulimit -v`,
+/// valgrind), but no fewer than `least`. With how many it has become.
+pub fn engine_within(least: u32, wanted: u32) -> Result<(Engine, u32), EngineError> {
+    let refused = match build(wanted) {
+        Ok(engine) => return Ok((engine, wanted)),
+        Err(error) => error,
+    };
+    let mut fewer = wanted;
+    while fewer > least {
+        fewer = (fewer - fewer.div_ceil(4)).max(least);
+        if let Ok(engine) = build(fewer) {
+            return Ok((engine, fewer));
+        }
+    }
+    Err(EngineError::Settings(refused))
+}
+
 fn build(instances: u32) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
 

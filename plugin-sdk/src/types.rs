@@ -160,7 +160,19 @@ impl Decision {
             transaction_memory: state.transaction_memory,
             session_memory: state.session_memory,
             tell_end: false,
+            steady: false,
         }
+    }
+
+    /// The same question has the same answer until
+    /// [`topology`](crate::Balancer::topology) is called: it depends on
+    /// [`Statement`] and [`SessionState`] alone, not on its `random` and not on
+    /// what the plugin has counted. The proxy then keeps the answer, and asks
+    /// about few statements only.
+    ///
+    /// Of no effect if the call asked the [`Host`](crate::Host) for anything.
+    pub fn steady(self) -> Self {
+        Decision { steady: true, ..self }
     }
 }
 

@@ -68,7 +68,8 @@ max_client_conn = 2000
 
 @contextlib.contextmanager
 def waypool(program: Path, ports: list[int], folder: Path, name: str = "waypool",
-            plugins: str = "", top: str = SESSIONS) -> Iterator[Subject | None]:
+            plugins: str = "", top: str = SESSIONS,
+            before: list[str] | None = None) -> Iterator[Subject | None]:
     """A proxy before the servers of these ports; `top` and `plugins` are those parts of its configuration."""
     if not program.exists():
         print(f"Waypool left out: {program} is not built", file=sys.stderr)
@@ -90,7 +91,7 @@ sr_check_user = "postgres"
 {top}
 {backends}
 {plugins}""")
-    with running(name, [program, "run", "-c", config], port, folder) as subject:
+    with running(name, [*(before or []), program, "run", "-c", config], port, folder) as subject:
         yield subject
 
 

@@ -141,6 +141,12 @@ impl Balancer for Hostile {
         if !self.plays(Role::Balancer) {
             return Ok(Routing::Pass);
         }
+        self.calls += 1;
+        if state.random == 6 {
+            let decision =
+                Decision { transaction_memory: self.calls, ..Decision::keeping(state, Servers::Any, 1) };
+            return Ok(decision.steady().into());
+        }
         let said = host.tags().into_iter().next().unwrap_or_default();
         for word in host.reads().into_iter().chain(host.writes()).chain(host.functions()) {
             host.remember(&word);
@@ -165,6 +171,7 @@ impl Balancer for Hostile {
             transaction_memory: self.nodes.len() as u32,
             session_memory: self.config.mark,
             tell_end: state.random == 5 || said.starts_with("ended"),
+            steady: state.random == 7,
         };
         Ok(match deed {
             Some(Deed::Garbage) => Decision { node: NOBODY, ..decision }.into(),

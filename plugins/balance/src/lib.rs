@@ -15,6 +15,8 @@ mod relationship;
 
 pub use config::{AfterWrite, Config, Items};
 
+use std::cell::Cell;
+
 use waypool_plugin_sdk::{
     Balancer, Decision, Effects, Error, Host, Kind, Node, Plugin, ReadAfter, Routing, Servers, SessionInfo,
     SessionPlan, SessionState, Statement, Transaction,
@@ -39,6 +41,8 @@ pub struct Balance {
     warm: bool,
     /// Of the last `route`, for `explain`
     last: Last,
+    /// Chance had a part in this decision.
+    drew: Cell<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +61,7 @@ impl Plugin for Balance {
     fn new(config: Config) -> Result<Self, Error> {
         let rules = Rules::new(&config)?;
         let warm = rules.after_write != AfterWrite::TablesOfAll;
-        Ok(Self { rules, nodes: Nodes::default(), warm, last: Last::default() })
+        Ok(Self { rules, nodes: Nodes::default(), warm, last: Last::default(), drew: Cell::new(false) })
     }
 }
 
@@ -85,6 +89,7 @@ impl Balancer for Balance {
     }
 
     fn route(&mut self, statement: Statement, state: SessionState, host: &Host) -> Result<Routing, Error> {
+        self.drew.set(false);
         let before = Memory::before(&state);
         let mut after = before.after(&statement, state.transaction == Transaction::Idle);
         let writes = statement.effects.contains(Effects::WRITES);
@@ -103,6 +108,7 @@ impl Balancer for Balance {
             transaction_memory: after.transaction,
             session_memory: after.session,
             tell_end,
+            steady: !self.drew.get(),
         }))
     }
 
@@ -214,7 +220,7 @@ impl Balance {
     /// The server that reads go to, however far behind.
     fn reader(&self, state: &SessionState, begins: bool, before: Memory, after: &mut Memory) -> (u32, How) {
         let usable = |id: &u32| self.nodes.is_usable(*id);
-        let pick = || self.pick(before.entry(), state.random);
+        let pick = || self.pick(before.entry(), self.draw(state));
         if self.rules.statement_level {
             if state.transaction == Transaction::Idle && !begins {
                 return (pick(), How::Statement);
@@ -239,16 +245,21 @@ impl Balance {
         }
         let good = |id: &u32| self.nodes.standing(*id) == Standing::Readable;
         if self.rules.statement_level {
-            let id = self.nodes.least_behind(state.random)?;
+            let id = self.nodes.least_behind(self.draw(state))?;
             if after.reads_on().is_some() {
                 after.set_reads_on(id);
             }
             return Some(id);
         }
         let kept = before.substitute().filter(good);
-        let id = kept.or_else(|| self.nodes.least_behind(state.random))?;
+        let id = kept.or_else(|| self.nodes.least_behind(self.draw(state)))?;
         after.set_substitute(id);
         Some(id)
+    }
+
+    fn draw(&self, state: &SessionState) -> u64 {
+        self.drew.set(true);
+        state.random
     }
 
     /// A server by weight, or as the redirect list wishes.

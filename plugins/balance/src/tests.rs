@@ -179,6 +179,7 @@ fn load_balancing_can_be_switched_off_or_be_done_by_statement() {
     let mut each = balance(by_statement, &cluster([0.0, 1.0, 1.0]));
     let last = SessionState { random: u64::MAX, ..state(Transaction::Idle, 0) };
     assert_eq!(each.go(READ, last).node, 2);
+    assert!(!each.go(READ, last).steady, "the next one may go elsewhere");
     // A transaction's reads stay where it began.
     let begun = each.go(BEGIN, last);
     assert_eq!((begun.servers, begun.node), (Servers::All, 2));
@@ -291,7 +292,8 @@ fn with_the_default_settings_nothing_is_asked_of_the_proxy() {
     balance.plan_session(&client(), 0, &host);
     for statement in [READ, WRITE, BEGIN, SET] {
         for transaction in [Transaction::Idle, Transaction::Open, Transaction::Failed] {
-            assert!(!balance.decide(statement, state(transaction, 0), &host).tell_end);
+            let decision = balance.decide(statement, state(transaction, 0), &host);
+            assert!(!decision.tell_end && decision.steady);
         }
     }
     balance.ended(true, &host);

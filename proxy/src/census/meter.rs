@@ -16,17 +16,19 @@ pub struct Meter {
     /// The first cycle that is not answered.
     query_began: Option<Instant>,
     xact_began: Option<Instant>,
+    /// When the last cycle was answered, if nothing has come behind it.
+    answered_at: Option<Instant>,
 }
 
 impl Meter {
     pub fn new(server: Arc<Server>) -> Self {
-        Meter { server, query_began: None, xact_began: None }
+        Meter { server, query_began: None, xact_began: None, answered_at: None }
     }
 
     /// A client has the connection from here on, after it has waited so long.
     pub fn lend(&mut self, client: &Client, waited: Duration) {
         // Of one that went in the middle of it.
-        (self.query_began, self.xact_began) = (None, None);
+        (self.query_began, self.xact_began, self.answered_at) = (None, None, None);
         self.server.lend(client.id);
         client.is_lent(self.server.id, self.server.backend);
         self.server.traffic.add(Counter::Assignments, 1);
@@ -50,6 +52,7 @@ impl Meter {
     /// `sent` by the server are the bytes since the last one.
     pub fn answered(&mut self, status: TransactionStatus, more: bool, received: u64, sent: u64) {
         let now = Instant::now();
+        self.answered_at = Some(now);
         let traffic = &self.server.traffic;
         traffic.add(Counter::Queries, 1);
         traffic.add(Counter::Received, received);
@@ -72,9 +75,21 @@ impl Meter {
     /// Its part of a transaction was ended by a statement that another server
     /// answered, where the transaction is counted.
     pub fn ended_unseen(&mut self) {
+        self.answered_at = None;
         if self.query_began.is_none() {
             self.xact_began = None;
         }
+    }
+
+    /// Its client has gone, perhaps long after the last answer.
+    pub fn left(&mut self) {
+        self.answered_at = None;
+    }
+
+    /// When the connection became idle, which it does now: without another look
+    /// at the clock if its last answer has just come.
+    pub fn idle_since(&mut self) -> Instant {
+        self.answered_at.take().unwrap_or_else(Instant::now)
     }
 
     /// One of the counters that belong to a message.

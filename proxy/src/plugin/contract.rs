@@ -386,6 +386,9 @@ pub struct Decision {
     /// Call `ended` when the statement, or its transaction, is over.
     #[component(name = "tell-end")]
     pub tell_end: bool,
+    /// The same question has the same answer until `topology` is called.
+    #[component(name = "steady")]
+    pub steady: bool,
 }
 
 /// What one balancer of the chain says of a statement, without text: its

@@ -2,6 +2,7 @@
 //! limits it lives in.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,6 +14,7 @@ use super::about::About;
 use super::contract::{ColumnsFact, FunctionFact, Level, RelationFact, SessionInfo, VERSION, Verdict};
 use super::facts::{FactKey, FactSource};
 use super::generation::Plugin;
+use super::store::Store as Values;
 
 /// Longer log lines of a plugin are cut.
 const MAX_LOG_BYTES: usize = 8 * 1024;
@@ -34,6 +36,8 @@ pub(super) struct Guest {
     pub missing: Vec<FactKey>,
     /// The time was asked in this call.
     pub asked_time: bool,
+    /// Anything was asked in this call.
+    pub asked: Cell<bool>,
     /// The last error that the plugin logged in this call: a panic's message.
     pub last_words: Option<String>,
 }
@@ -41,10 +45,20 @@ pub(super) struct Guest {
 impl Guest {
     pub fn new(plugin: Arc<Plugin>) -> Self {
         let memory = Memory { limit: plugin.source.entry.memory_limit, used: 0, refused: false };
-        Guest { plugin, memory, about: None, missing: Vec::new(), asked_time: false, last_words: None }
+        Guest {
+            plugin,
+            memory,
+            about: None,
+            missing: Vec::new(),
+            asked_time: false,
+            asked: Cell::new(false),
+            last_words: None,
+        }
     }
 
+    /// What the plugin may know: it asks.
     fn about(&self) -> Option<About<'_>> {
+        self.asked.set(true);
         // SAFETY: the pointer was made from a reference by `lend`, which takes
         // it away again before that reference's life ends. The lifetime
         // shrinks to that of this borrow.
@@ -61,7 +75,13 @@ impl Guest {
         self.memory.refused = false;
         self.missing.clear();
         self.asked_time = false;
+        self.asked.set(false);
         self.last_words = None;
+    }
+
+    fn store(&self) -> &Values {
+        self.asked.set(true);
+        &self.plugin.counters.store
     }
 
     fn note_missing(&mut self, key: FactKey) {
@@ -230,14 +250,14 @@ fn link_store(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut values = linker.instance(&format!("waypool:plugin/store@{VERSION}"))?;
     values.func_wrap("get", |store: Caller<'_>, (key,): (WasmStr,)| {
         let key = key.to_str(&store)?;
-        Ok((store.data().plugin.counters.store.get(&key),))
+        Ok((store.data().store().get(&key),))
     })?;
     values.func_wrap("set", |store: Caller<'_>, (key, value, millis): (String, u64, Millis)| {
-        Ok((store.data().plugin.counters.store.set(key, value, millis),))
+        Ok((store.data().store().set(key, value, millis),))
     })?;
     values.func_wrap("add", |store: Caller<'_>, (key, delta, millis): (WasmStr, i64, Millis)| {
         let key = key.to_str(&store)?;
-        Ok((store.data().plugin.counters.store.add(&key, delta, millis),))
+        Ok((store.data().store().add(&key, delta, millis),))
     })
 }
 

@@ -114,6 +114,12 @@ impl Instance {
         Ok((answer, Asked { missing: std::mem::take(&mut guest.missing), time: guest.asked_time }))
     }
 
+    /// The plugin asked for anything in the last call.
+    #[inline]
+    pub fn asked(&self) -> bool {
+        self.store.data().asked.get()
+    }
+
     /// It keeps more and more, and had better be replaced before a call fails.
     #[inline]
     pub fn is_bloated(&self) -> bool {

@@ -21,7 +21,7 @@
 //!   may ask.
 //! - `generation`, `host`, `shadow`: which plugins are current; swap, rollback,
 //!   shadow.
-//! - `worker`: the calls that routing makes.
+//! - `worker`, `decisions`: the calls that routing makes, and those it need not.
 //! - `trial`: one instance alone, for `waypool plugin test`.
 //! - `observe`: what observers are told, on a thread of their own.
 
@@ -29,6 +29,7 @@ mod about;
 mod cache;
 pub mod contract;
 mod counters;
+mod decisions;
 mod error;
 mod exports;
 mod facts;

@@ -8,10 +8,11 @@ use wasmtime::Store;
 
 use super::about::{About, Words};
 use super::contract::{
-    Admission, Depends, Newcomer, Node, Observation, Opinion, Plan, Routing, SessionInfo, SessionPlan,
-    SessionState, Statement, Verdict,
+    Admission, Decision, Depends, Newcomer, Node, Observation, Opinion, Plan, Routing, SessionInfo,
+    SessionPlan, SessionState, Statement, Verdict,
 };
 use super::counters::CallCounter;
+use super::decisions::{Decisions, Question};
 use super::error::{CallError, Fault};
 use super::exports::Exports;
 use super::facts::FactKey;
@@ -333,10 +334,7 @@ impl Instances {
                 ..state
             };
             let about = about.by(by);
-            let routing = self.tell_and_call(place, topology, &about, |exports, store| {
-                exports.route(store, statement, state)
-            });
-            let routing = match routing {
+            let routing = match self.decide(place, topology, statement, state, &about) {
                 Ok(routing) => routing,
                 Err(error) => return Turn { watching, said: Err((by, error)) },
             };
@@ -350,6 +348,37 @@ impl Instances {
             }
         }
         Turn { watching, said: Ok(None) }
+    }
+
+    /// What one balancer says, or has said of the same question.
+    #[inline]
+    fn decide(
+        &self,
+        place: usize,
+        topology: &Topology,
+        statement: Statement,
+        state: SessionState,
+        about: &About<'_>,
+    ) -> Result<Routing, CallError> {
+        let question = Question::new(statement, &state);
+        if let Some(question) = &question
+            && let Some(decision) = self.slots[place].live.borrow().decided(topology, question)
+        {
+            return Ok(Routing::To(decision));
+        }
+        let routing = self
+            .tell_and_call(place, topology, about, |exports, store| exports.route(store, statement, state))?;
+        if let (Some(question), Routing::To(decision)) = (question, &routing) {
+            self.slots[place].live.borrow_mut().keep(question, decision);
+        }
+        Ok(routing)
+    }
+
+    /// The next `route` is a call in any case, and `explain` is about that.
+    pub fn ask_anew(&self, chain: &Chain) {
+        for &place in &chain.balancers {
+            self.slots[place].live.borrow_mut().decisions.clear();
+        }
     }
 
     #[cold]
@@ -558,12 +587,35 @@ struct Slot {
     instance: Option<Instance>,
     /// The topology that the instance was told.
     told: Option<u64>,
+    /// What it decided since then.
+    decisions: Decisions,
     calls: Arc<CallCounter>,
 }
 
 impl Slot {
     fn new(plugin: &Arc<Plugin>) -> Self {
-        Slot { plugin: Arc::clone(plugin), instance: None, told: None, calls: plugin.counters.call_counter() }
+        Slot {
+            plugin: Arc::clone(plugin),
+            instance: None,
+            told: None,
+            decisions: Decisions::default(),
+            calls: plugin.counters.call_counter(),
+        }
+    }
+
+    #[inline]
+    fn decided(&self, topology: &Topology, question: &Question) -> Option<Decision> {
+        let holds = self.told == Some(topology.epoch) && self.instance.is_some();
+        if holds { self.decisions.get(question) } else { None }
+    }
+
+    /// The answer of the call just made, if it says that it holds and has not
+    /// looked at what may differ the next time.
+    #[inline]
+    fn keep(&mut self, question: Question, decision: &Decision) {
+        if decision.steady && !decision.tell_end && self.instance.as_ref().is_some_and(|it| !it.asked()) {
+            self.decisions.keep(question, *decision);
+        }
     }
 
     /// Tells a balancer of the servers, if it does not know.
@@ -574,6 +626,7 @@ impl Slot {
         }
         self.call(about, |exports, store| exports.topology(store, &topology.nodes))?;
         self.told = Some(topology.epoch);
+        self.decisions.clear();
         Ok(())
     }
 

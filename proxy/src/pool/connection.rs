@@ -167,6 +167,7 @@ impl ServerConn {
         if self.meter.server.is_retired() {
             return;
         }
+        self.meter.left();
         self.meter.server.set_state(census::State::Tested);
         for statement in reset_query_list {
             let is_abort =
@@ -194,7 +195,7 @@ impl ServerConn {
             return;
         }
         if let Some(pool) = self.slot.pool().cloned() {
-            self.idle_since = Instant::now();
+            self.idle_since = self.meter.idle_since();
             self.uses += 1;
             self.meter.server.set_prepared(self.state.statements.len());
             self.meter.server.set_state(census::State::Idle);

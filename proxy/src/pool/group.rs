@@ -23,6 +23,9 @@ pub(super) struct Group {
     waiters: BTreeMap<Ticket, Waiter>,
     /// None of them is empty.
     lanes: HashMap<Arc<Identity>, Lane>,
+    /// One that became empty, for its memory: where clients share connections
+    /// a lane is empty whenever all of them are in use.
+    spare: Option<Lane>,
 }
 
 /// What belongs to one identity.
@@ -44,7 +47,7 @@ pub(super) struct Waiter {
 
 impl Group {
     pub fn new(quota: Quota) -> Self {
-        Group { quota, open: 0, ready: None, waiters: BTreeMap::new(), lanes: HashMap::new() }
+        Group { quota, open: 0, ready: None, waiters: BTreeMap::new(), lanes: HashMap::new(), spare: None }
     }
 
     /// One connection more is within its own limit.
@@ -80,7 +83,7 @@ impl Group {
     pub fn enter(&mut self, ticket: Ticket, identity: &Arc<Identity>) -> oneshot::Receiver<Grant> {
         let (grant, waiting) = oneshot::channel();
         self.waiters.insert(ticket, Waiter { identity: identity.clone(), since: Instant::now(), grant });
-        self.lanes.entry(identity.clone()).or_default().waiters.insert(ticket);
+        self.lane(identity).waiters.insert(ticket);
         waiting
     }
 
@@ -93,7 +96,8 @@ impl Group {
     // --- what is kept ---
 
     pub fn keep(&mut self, conn: Box<ServerConn>) {
-        self.lanes.entry(conn.identity.clone()).or_default().idle.push_back(conn);
+        let identity = conn.identity.clone();
+        self.lane(&identity).idle.push_back(conn);
     }
 
     /// The kept connection of this identity that was used last.
@@ -125,12 +129,17 @@ impl Group {
         taken
     }
 
+    fn lane(&mut self, identity: &Arc<Identity>) -> &mut Lane {
+        let spare = &mut self.spare;
+        self.lanes.entry(identity.clone()).or_insert_with(|| spare.take().unwrap_or_default())
+    }
+
     /// Does something with a lane, and forgets it when it is empty after that.
     fn in_lane<T>(&mut self, identity: &Identity, change: impl FnOnce(&mut Lane) -> T) -> Option<T> {
         let lane = self.lanes.get_mut(identity)?;
         let result = change(lane);
         if lane.is_empty() {
-            self.lanes.remove(identity);
+            self.spare = self.lanes.remove(identity);
         }
         Some(result)
     }

@@ -7,6 +7,7 @@
 use super::backend::TransactionStatus;
 use super::{Frame, FrameError, HEADER_LEN};
 use std::collections::VecDeque;
+use std::mem;
 
 /// The messages up to one ReadyForQuery: a Query, or everything to a Sync.
 #[derive(Debug, Clone, Copy)]
@@ -160,6 +161,18 @@ impl<U> Default for Replies<U> {
 }
 
 impl<U> Replies<U> {
+    /// As good as new, but for the memory that it has: room for so many.
+    pub fn renew(&mut self) -> usize {
+        let Replies { cycles, acks, trims, unanswered, done, .. } = mem::take(self);
+        *self = Replies { cycles, acks, trims, unanswered, done, ..Replies::default() };
+        self.cycles.clear();
+        self.acks.clear();
+        self.trims.clear();
+        self.unanswered.clear();
+        self.done.clear();
+        self.cycles.capacity().max(self.acks.capacity()).max(self.done.capacity())
+    }
+
     /// Nothing is owed.
     pub fn is_quiet(&self) -> bool {
         self.cycles.is_empty() && self.rest == 0

@@ -247,6 +247,7 @@ impl Router {
         words: &Words,
     ) -> Result<Explained, PgError> {
         let mark = words.mark();
+        scope.plugins.ask_anew(&scope.chain);
         let Turn { watching, said } = self.turn(scope, verdict, state, Duration::ZERO, words);
         let tells = match &said {
             Ok(Some(Routed { by, routing: Routing::To(decision) })) => u8::from(decision.tell_end) << by,

@@ -4,7 +4,9 @@
 
 use super::Session;
 use super::extended::Batch;
+use super::prepared::Undo;
 use crate::protocol::backend::TransactionStatus;
+use crate::protocol::replies::Replies;
 use std::cell::RefCell;
 
 /// So many of each kind a thread keeps.
@@ -19,17 +21,35 @@ const FEW: usize = 4;
 thread_local! {
     static BYTES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static BATCHES: RefCell<Vec<Batch>> = const { RefCell::new(Vec::new()) };
+    static REPLIES: RefCell<Vec<Box<Replies<Undo>>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Appends to a buffer; to a spare one if it has no memory of its own.
 pub(super) fn fill(buffer: &mut Vec<u8>, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        take_up(buffer);
+    }
+    buffer.extend_from_slice(bytes);
+}
+
+/// Gives a buffer that has no memory of its own a spare one's.
+pub(super) fn take_up(buffer: &mut Vec<u8>) {
     if buffer.capacity() == 0
-        && !bytes.is_empty()
         && let Some(spare) = BYTES.with_borrow_mut(Vec::pop)
     {
         *buffer = spare;
     }
-    buffer.extend_from_slice(bytes);
+}
+
+/// The books for a connection that owes nothing.
+pub(super) fn spare_replies() -> Box<Replies<Undo>> {
+    REPLIES.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+pub(super) fn lay_down_replies(mut replies: Box<Replies<Undo>>) {
+    if replies.renew() <= MOST_MESSAGES {
+        REPLIES.with_borrow_mut(|spares| keep(spares, replies));
+    }
 }
 
 /// An empty batch in place of this one.
@@ -42,7 +62,7 @@ pub(super) fn renew(batch: &mut Batch) {
     batch.clear();
 }
 
-fn lay_down(buffer: &mut Vec<u8>) {
+pub(super) fn lay_down(buffer: &mut Vec<u8>) {
     if buffer.capacity() == 0 {
         return;
     }

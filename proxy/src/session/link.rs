@@ -1,5 +1,6 @@
 //! One server connection in a session's hands, and what it still owes.
 
+use super::buffers;
 use super::prepared::Undo;
 use crate::cluster::Backend;
 use crate::pool::ServerConn;
@@ -22,7 +23,8 @@ pub const fn bit(backend: usize) -> Servers {
 pub struct Link {
     pub conn: Box<ServerConn>,
     pub backend: Arc<Backend>,
-    pub replies: Replies<Undo>,
+    /// Boxed, so that it needs no memory anew with each checkout.
+    pub replies: Box<Replies<Undo>>,
     /// A statement whose answer nobody sees failed here.
     pub failed_unseen: bool,
     /// Part of an answer was relayed to the client in the current cycle.
@@ -40,7 +42,7 @@ impl Link {
         Link {
             conn,
             backend,
-            replies: Replies::default(),
+            replies: buffers::spare_replies(),
             failed_unseen: false,
             relayed: false,
             under_way: false,
@@ -54,6 +56,7 @@ impl Link {
             return None;
         }
         self.conn.broken = false;
+        buffers::lay_down_replies(self.replies);
         Some(self.conn)
     }
 

@@ -24,7 +24,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// By number of the backend.
 #[derive(Debug, Default)]
-pub struct Links(Vec<Option<Box<Link>>>);
+pub struct Links(Vec<Option<Link>>);
 
 impl Links {
     pub fn new(backends: usize) -> Self {
@@ -32,28 +32,28 @@ impl Links {
     }
 
     pub fn get(&self, id: usize) -> Option<&Link> {
-        self.0.get(id)?.as_deref()
+        self.0.get(id)?.as_ref()
     }
 
     pub fn get_mut(&mut self, id: usize) -> Option<&mut Link> {
-        self.0.get_mut(id)?.as_deref_mut()
+        self.0.get_mut(id)?.as_mut()
     }
 
     pub fn insert(&mut self, id: usize, link: Link) {
-        self.0[id] = Some(Box::new(link));
+        self.0[id] = Some(link);
     }
 
     pub fn take(&mut self, id: usize) -> Option<Link> {
-        self.0.get_mut(id)?.take().map(|link| *link)
+        self.0.get_mut(id)?.take()
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Link)> {
-        self.0.iter_mut().enumerate().filter_map(|(id, link)| Some((id, link.as_deref_mut()?)))
+        self.0.iter_mut().enumerate().filter_map(|(id, link)| Some((id, link.as_mut()?)))
     }
 
     /// The servers for which `predicate` holds.
     pub fn which(&self, predicate: impl Fn(&Link) -> bool) -> Servers {
-        let those = self.0.iter().enumerate().filter(|(_, link)| link.as_deref().is_some_and(&predicate));
+        let those = self.0.iter().enumerate().filter(|(_, link)| link.as_ref().is_some_and(&predicate));
         those.fold(0, |servers, (id, _)| servers | bit(id))
     }
 

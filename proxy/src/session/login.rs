@@ -35,8 +35,10 @@ use newcomer::Newcomer;
 use places::Place;
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
@@ -127,19 +129,50 @@ async fn arrive(
     None
 }
 
+/// Why a session is over.
+enum Left {
+    Ended(End),
+    Killed,
+    Stopped,
+}
+
 impl Guest {
     /// Until the session ends, for whatever reason.
     async fn stay(&mut self) -> End {
         let Guest { session, stop, .. } = self;
         let member = session.member.clone();
-        tokio::select! {
-            biased;
-            ended = session.run() => ended.err().unwrap_or(End::Client),
-            () = member.kill.wait() => session.killed(),
-            _ = stop.wait_for(|phase| *phase >= Phase::Fast) => End::Fatal(PgError::fatal(
-                "57P01",
-                "terminating connection due to administrator command",
-            )),
+        let mut news = stop.clone();
+        let told = async {
+            tokio::select! {
+                biased;
+                () = member.kill.wait() => Left::Killed,
+                _ = stop.wait_for(|phase| *phase >= Phase::Fast) => Left::Stopped,
+            }
+        };
+        let left = {
+            let (mut run, mut told) = (pin!(session.run()), pin!(told));
+            let mut asked = false;
+            poll_fn(|cx| {
+                if let Poll::Ready(ended) = run.as_mut().poll(cx) {
+                    return Poll::Ready(Left::Ended(ended.err().unwrap_or(End::Client)));
+                }
+                // The task runs for each statement. It has left its waker there
+                // once: what has not changed since need not be asked again.
+                if asked && !member.kill.is_raised() && news.has_changed().is_ok_and(|changed| !changed) {
+                    return Poll::Pending;
+                }
+                asked = true;
+                news.mark_unchanged();
+                told.as_mut().poll(cx)
+            })
+            .await
+        };
+        match left {
+            Left::Ended(end) => end,
+            Left::Killed => session.killed(),
+            Left::Stopped => {
+                End::Fatal(PgError::fatal("57P01", "terminating connection due to administrator command"))
+            }
         }
     }
 }

@@ -16,7 +16,7 @@
 //! - `sharing`: pool modes transaction and statement; `listening`: LISTEN in them
 //! - `fanout`: native replication, every write on every server
 //! - [`cancel`]: cancel requests
-//! - `buffers`: what a session that waits does not keep
+//! - `buffers`, `spared`: what a session that waits does not keep
 //! - [`clock`]: limits in time
 
 mod buffers;
@@ -39,6 +39,7 @@ pub mod replication;
 pub mod server_rules;
 pub mod settings;
 mod sharing;
+mod spared;
 #[cfg(test)]
 mod tests;
 pub mod transaction;
@@ -58,6 +59,7 @@ use links::Links;
 use prepared::Prepared;
 use settings::Settings;
 use sharing::Sharing;
+use spared::Spared;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -180,11 +182,11 @@ impl Session {
         loop {
             // Boxed, so that a session that waits is small: most do.
             if self.may_give_back() {
-                Box::pin(self.give_back()).await;
+                Spared::new(self.give_back()).await;
             }
             self.blocked = false;
             if !self.client.inbox.is_empty() {
-                Box::pin(self.take_messages()).await?;
+                Spared::new(self.take_messages()).await?;
             }
             self.lay_down_buffers();
             self.wait().await?;

@@ -6,8 +6,9 @@ use super::values::Gaps;
 use crate::pool::Shared;
 use crate::routing::values::Gap;
 use crate::routing::{Classified, Sent};
+use hashbrown::HashMap;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 

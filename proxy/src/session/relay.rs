@@ -446,7 +446,7 @@ impl Session {
         let may_repeat = !self.retry.is_empty() && !self.heals;
         if answering && !link.relayed && link.replies.cycles() == 1 && may_repeat {
             tracing::debug!(backend = id, "the read under way is sent to another server");
-            self.send_again(link.replies);
+            self.send_again(*link.replies);
             return Ok(());
         }
         if answering {
@@ -464,7 +464,7 @@ impl Session {
             self.prepared.forget_server(id);
             self.cancel.forget(id);
             self.progress = true;
-            self.send_again(link.replies);
+            self.send_again(*link.replies);
         }
         Ok(())
     }

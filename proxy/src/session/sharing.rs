@@ -112,7 +112,7 @@ impl Session {
                 .with_detail("pool_mode is \"statement\" for this user and database.")
                 .with_hint("Use a user or database with pool_mode = \"transaction\"."));
         }
-        if !self.worker.proxy.config().pinning && leaves_behind(verdict) {
+        if leaves_behind(verdict) && !self.worker.proxy.config().pinning {
             return Err(PgError::error("0A000", "this needs a server connection of its own")
                 .with_detail(
                     "Temporary tables, WITH HOLD cursors, session advisory locks and set_config() \

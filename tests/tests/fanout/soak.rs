@@ -150,7 +150,8 @@ impl Client {
             let sqlstate = begun.field(b'C').unwrap();
             assert!(may_happen(&sqlstate), "client {}: SQLSTATE {sqlstate}", self.number);
             *self.done.failed.entry(sqlstate).or_default() += 1;
-            return self.heard() && false;
+            self.heard();
+            return false;
         }
         let data: Vec<u8> = rows.iter().flat_map(|row| copy_data(format!("{row}\n").as_bytes())).collect();
         self.session.send(&[data, copy_done()].concat());

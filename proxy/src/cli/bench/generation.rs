@@ -206,12 +206,14 @@ impl Threads {
             waited_millis: 0,
             random: 7,
         };
-        let memories = [Memory::default(); MAX_BALANCERS];
+        let mut memories = [Memory::default(); MAX_BALANCERS];
         let text = About::text(&self.session, &*self.facts);
         let routed = About::statement(&self.session, &verdict, &words);
-        let once = || match call {
+        let mut once = || match call {
             Call::Classify => drop(black_box(plugins.classify(&chain, PGBENCH, &text))),
             Call::Route => {
+                // Another question than before: a call in any case.
+                memories[0].transaction += 1;
                 drop(black_box(plugins.route(&chain, &self.topology, statement, state, &memories, &routed)));
             }
         };

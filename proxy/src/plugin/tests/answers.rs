@@ -62,6 +62,36 @@ fn the_topology_is_told_when_its_epoch_changes() {
 }
 
 #[test]
+fn a_steady_decision_is_asked_for_once_until_the_topology_changes() {
+    let mut asker = asker();
+    asker.topology = topology(1, 2);
+    let calls = |asker: &mut Asker, random| {
+        asker.memories = Default::default();
+        asker.decide(random).transaction_memory
+    };
+    let first = calls(&mut asker, 6);
+    // Chance has no part in it, so whatever else it says now is not heard.
+    assert_eq!([calls(&mut asker, 6), calls(&mut asker, 0)], [first, first]);
+    // Another session's home is another question.
+    asker.memories[0].session = 9;
+    assert_eq!(asker.decide(6).transaction_memory, first + 1);
+    asker.topology = topology(2, 2);
+    assert_eq!(calls(&mut asker, 6), first + 2);
+    let (plugins, chain) = asker.plugins();
+    plugins.ask_anew(&chain);
+    assert_eq!(calls(&mut asker, 6), first + 3);
+}
+
+#[test]
+fn a_decision_that_looked_around_is_not_steady() {
+    let mut asker = asker();
+    asker.topology = topology(1, 2);
+    // It says so, and has asked for the statement's tags.
+    assert!(asker.decide(7).steady);
+    assert!(!asker.decide(0).steady, "the call before was not taken for this one");
+}
+
+#[test]
 fn a_session_gets_its_plan() {
     let mut asker = asker();
     asker.topology = topology(1, 3);

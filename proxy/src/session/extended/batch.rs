@@ -228,14 +228,35 @@ impl Session {
     /// the plugins are asked again, and it is prepared anew if they want another
     /// text now.
     async fn classify_bound(&mut self, at: usize, message: &Message) -> Result<(), LinkError> {
-        let Some(name) = Bind::read(self.message_body(message)).map(|bind| bind.statement.to_vec()) else {
+        let Some(name) = Bind::read(self.message_body(message)).map(|bind| bind.statement) else {
             return Ok(());
         };
-        self.batch.may_need_values |= self.may_need_values(&name);
-        let Some(statement) = self.prepared.get(&name).cloned() else {
+        let may_need_values = self.may_need_values(name);
+        let Some(statement) = self.prepared.get(name).cloned() else {
+            self.batch.may_need_values |= may_need_values;
             return Ok(());
         };
         let executes = statement.classified.borrow().clone();
+        if executes.verdict().kind != Kind::Execute
+            && self.worker.router.borrow().holds(&executes, &self.scope)
+        {
+            self.batch.may_need_values |= may_need_values;
+            return Ok(());
+        }
+        let name = name.to_vec();
+        self.batch.may_need_values |= may_need_values;
+        Box::pin(self.classify_outdated(at, &name, statement, executes)).await
+    }
+
+    /// The same for one that is EXECUTE, or was asked about before something
+    /// changed.
+    async fn classify_outdated(
+        &mut self,
+        at: usize,
+        name: &[u8],
+        statement: Rc<Statement>,
+        executes: Rc<Classified>,
+    ) -> Result<(), LinkError> {
         self.classify_executed(&executes).await?;
         let here = |message: &Message| {
             message.tag == b'P'
@@ -265,7 +286,7 @@ impl Session {
                 Some(_) => self.share(statement.asked(), edited.as_deref(), classified),
                 None => Statement::new(statement.asked(), edited, classified, 0),
             };
-            self.prepared.replace(&name, statement);
+            self.prepared.replace(name, statement);
         }
         Ok(())
     }

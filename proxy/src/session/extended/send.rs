@@ -1,6 +1,7 @@
 //! The batch on its way: booked with the servers, copied where it goes to
 //! several, and with messages of ours where a statement has to be prepared first.
 
+use super::super::buffers;
 use super::super::link::{Link, Servers, bit};
 use super::super::prepared::{OnServer, Portal, Statement, Undo};
 use super::super::query::{begins_for_primary, goes_to_all};
@@ -58,7 +59,7 @@ impl Session {
         self.tell_of_batch(&batch)?;
         for message in &batch.messages {
             at = message.frame.end.min(self.client.inbox.len());
-            let ours = self.before(message, &mut parsed);
+            let mut ours = self.before(message, &mut parsed);
             if !ours.bytes.is_empty()
                 && let Some(link) = self.links.get_mut(self.lead)
             {
@@ -66,6 +67,7 @@ impl Session {
                 link.push().extend_from_slice(bytes);
                 link.push().extend_from_slice(&ours.bytes);
                 sent_to = if ours.instead { at } else { message.frame.start };
+                buffers::lay_down(&mut ours.bytes);
             }
         }
         self.send_notices()?;
@@ -349,6 +351,7 @@ impl Session {
                 _ => return false,
             },
         };
+        buffers::take_up(out);
         frontend::rename(out, frame_of(&self.client.inbox, message), at, name, shared.name());
         true
     }

@@ -5,10 +5,10 @@
 //! A Parse of what the server has already becomes a Close of nothing, which
 //! costs it least, and whose answer the client gets as a ParseComplete.
 
-use super::super::Session;
 use super::super::link::bit;
 use super::super::prepared::{OnServer, Statement, Undo};
 use super::super::query::{begins_for_primary, goes_to_all};
+use super::super::{Session, buffers};
 use super::batch::{Message, frame_of};
 use super::send::Ours;
 use super::values::edited;
@@ -46,6 +46,7 @@ impl Session {
             return Ours::default();
         };
         let mut bytes = Vec::new();
+        buffers::take_up(&mut bytes);
         let prepares = self.prepare_shared(&shared, lead, &mut bytes);
         let on = prepares.then_some(OnServer { shared, server: lead });
         let undo = Some(self.prepared.name(&name, statement.clone(), on));
