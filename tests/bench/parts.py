@@ -35,7 +35,7 @@ class Bench:
 
     def group(self, part: str, load: Load, subjects: list[Subject], what: str = "", **around) -> Group:
         runs = self.pgbench.interleaved(subjects, load, self.rounds, **around)
-        return self.named(part, what or f"{load.clients} clients, {load.mode}", runs, load.clients, load.mode)
+        return self.named(part, what or f"{load.clients} client{'s' * (load.clients > 1)}, {load.mode}", runs, load.clients, load.mode)
 
     def named(self, part: str, what: str, runs: list, clients: int = 1, mode: str = "") -> Group:
         return Group(part, what, runs, clients, mode, self.rounds, self.pgbench.seconds)
