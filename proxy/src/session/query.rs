@@ -196,7 +196,6 @@ impl Session {
         self.check_mode(classified.verdict()).map_err(LinkError::Statement)?;
         self.classify_executed(classified).await?;
         let what = self.executed(classified.clone());
-        self.snapshot_for_query(what.verdict()).await?;
         let mark = self.words.mark();
         let route = self.route(what.verdict()).await;
         let (mut route, state) = route.map_err(LinkError::Statement)?;
@@ -208,6 +207,8 @@ impl Session {
                 self.unroute(state, mark);
             });
         }
+        let taken = self.snapshot_for_query(what.verdict()).await;
+        taken.inspect_err(|_| self.unroute(state, mark))?;
         let joins = self.joins_cycle();
         if joins && let routing::Route::Read(_) = route {
             route = routing::Route::Primary;

@@ -42,11 +42,9 @@ impl Session {
             return Err(LinkError::Statement(aborted()));
         }
         self.cut_at_ends();
-        if self.batch_needs_snapshot() {
+        if !fanned && !failed && !self.batch_goes_everywhere() {
             Box::pin(self.take_snapshot()).await?;
-            if !fanned && !self.batch_goes_everywhere() {
-                return Ok(None);
-            }
+            return Ok(None);
         }
         let Some(wanted) = self.batch_values()? else {
             return Ok(Some(Step::Wait));
@@ -66,6 +64,9 @@ impl Session {
         let servers = self.connect_members().await?;
         if self.has_failed() {
             return Ok(servers);
+        }
+        if self.batch_needs_snapshot() {
+            Box::pin(self.take_snapshot()).await?;
         }
         self.fan().locks.clear();
         for (at, what) in self.batch_runs() {

@@ -28,6 +28,7 @@ impl Session {
         if self.has_failed() && !matches!(kind, Kind::Commit | Kind::Rollback | Kind::RollbackTo) {
             return Err(LinkError::Statement(super::commit::aborted()));
         }
+        self.snapshot_for_query(what.verdict()).await?;
         let servers = self.connect_members().await?;
         let edited = self.edited_for_all(frame, classified, what, servers).await?;
         let servers = servers & self.links.which(|_| true);

@@ -47,8 +47,7 @@ impl Session {
         // In a cycle of the extended protocol what stands before it ends.
         self.sync_open().await?;
         let begins = self.is_idle() && !self.fan().internal;
-        let gate = self.worker.proxy.commit_gate.clone();
-        let Some(_inside) = gate.close(PATIENCE).await else {
+        let Some(_inside) = self.worker.proxy.commit_gate.close(PATIENCE).await else {
             return Err(LinkError::Statement(too_long()));
         };
         let mut bytes = Vec::with_capacity(16);

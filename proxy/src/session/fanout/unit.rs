@@ -75,8 +75,10 @@ impl Session {
     ) -> std::result::Result<Result, End> {
         let mut servers = servers;
         let mut plan = plan;
-        let gate = self.worker.proxy.commit_gate.clone();
-        let _inside = if plan.order == Order::Finish { Some(gate.pass().await) } else { None };
+        let _inside = match plan.order {
+            Order::Finish => Some(self.worker.proxy.commit_gate.pass().await),
+            _ => None,
+        };
         loop {
             let begins = plan.internal && !self.fan().internal;
             let fresh = std::mem::take(&mut self.fan().fresh);
