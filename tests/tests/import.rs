@@ -145,7 +145,7 @@ fn what_is_written_serves() {
 
 #[test]
 fn what_would_not_pass_is_said() {
-    let conf = format!("{}backend_clustering_mode = 'snapshot_isolation'\n", servers());
+    let conf = format!("{}backend_clustering_mode = 'slony'\n", servers());
     let folder = Folder::with(&[("pgpool.conf", &conf)]);
     let finished = folder.waypool(&["import", "pgpool.conf"]);
     assert!(finished.stdout.contains("[[backend]]"), "{finished}");

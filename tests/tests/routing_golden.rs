@@ -128,6 +128,32 @@ const REPLICATION: &[Difference] = &[
     difference("rollback to keeps earlier write", 5, "0 ok", ROLLBACK_TO),
 ];
 
+/// Snapshot isolation.
+const ISOLATION: &[Difference] = &[difference(
+    "tx isolation",
+    11,
+    "0 ok",
+    "what is SERIALIZABLE stays where it is decided who can commit",
+)];
+
+/// A recording of a mode in which the proxy replicates.
+fn replicates(recording: &str) -> bool {
+    recording.starts_with("nr-") || recording.starts_with("si-")
+}
+
+const PREPARED_READ: &str = "what is prepared reads: one server runs it, as Pgpool-II 4.8 has it";
+
+const NOT_PREPARED: &str = "what nobody has prepared writes nothing";
+
+/// Native replication of Pgpool-II 4.3.
+const REPLICATION_4_3: &[Difference] = &[
+    difference("prepare execute", 0, "1 ok", PREPARED_READ),
+    difference("prepare execute", 1, "1 ok", PREPARED_READ),
+    difference("prepare execute", 6, "1 ok", PREPARED_READ),
+    difference("prepare execute", 7, "1 ok", PREPARED_READ),
+    difference("prepare execute", 12, "1 ERR 26000", NOT_PREPARED),
+];
+
 /// One statement of a recorded session.
 struct Step {
     case: String,
@@ -245,7 +271,7 @@ fn compare_by(protocol: Protocol, Recording(recording, setting, differences): &R
         Protocol::Simple => format!("golden_{}", recording.replace(['.', '-'], "_")),
         Protocol::Extended => format!("golden_x_{}", recording.replace(['.', '-'], "_")),
     };
-    let database = match recording.starts_with("nr-") {
+    let database = match replicates(recording) {
         true => independent(name.leak()),
         false => Database::create(name.leak(), &file("setup.sql")),
     };
@@ -356,12 +382,14 @@ recordings! {
         "primary_routing_query_pattern_list = 'SELECT 1.*;.*t2.*'", &[PATTERN, DIFFERENCES, ROLLED_BACK];
     raw: "raw-4.8.base", "backend_clustering_mode = raw", &[PRIMARY_ALONE];
     native: "nr-4.8.base", "backend_clustering_mode = native_replication", &[REPLICATION];
+    isolated: "si-4.8.base", "backend_clustering_mode = snapshot_isolation", &[ISOLATION, REPLICATION];
+    native_4_3: "nr-4.3.5.base", "backend_clustering_mode = native_replication", &[REPLICATION_4_3, REPLICATION];
 }
 
 #[test]
 fn few_statements_differ() {
     // Native replication differs more, each time for a reason of its own.
-    let counted = || ALL.iter().filter(|one| !one.0.starts_with("nr-"));
+    let counted = || ALL.iter().filter(|one| !replicates(one.0));
     let rows: usize = counted().map(|one| sessions(one.0).iter().map(Vec::len).sum::<usize>()).sum();
     let differing: usize = counted().map(|one| one.2.iter().map(|list| list.len()).sum::<usize>()).sum();
     eprintln!("{differing} of {rows} statements may differ");

@@ -185,15 +185,10 @@ fn create(proxy: &Proxy) {
 }
 
 fn proxy_crash(cluster: &Cluster, proxy: &Proxy, told: &Told, run: u32) {
-    std::thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            scope.spawn(move || run_async(work(proxy, client, told)));
-        }
+    working(proxy, told, || {
         wait_for_work(told);
         proxy.kill_and_start_again();
-        told.stop.store(true, Ordering::Relaxed);
     });
-    told.stop.store(false, Ordering::Relaxed);
     check_rows(cluster, told, run);
     let [first, second] = [0, 1].map(|id| rows(cluster.server(id)));
     assert_eq!(first, second, "run {run}: the servers differ");
@@ -208,24 +203,30 @@ fn wait_for_work(told: &Told) {
 
 /// A server dies, and the clients go on with the other one; when it is back,
 /// nothing is prepared on it any more, and nothing of what it has is half done.
-fn server_crash(run: u32) {
+/// `proxy_too`: the proxy dies right before or after it.
+fn server_crash(run: u32, proxy_too: bool) {
     let cluster = Cluster::builder().independent(2).start().unwrap();
     let proxy = replicating(&cluster).start();
     create(&proxy);
     let told = Told::default();
     let (dead, other) = (cluster.server(run as usize % 2), cluster.server(1 - run as usize % 2));
-    std::thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let (proxy, told) = (&proxy, &told);
-            scope.spawn(move || run_async(work(proxy, client, told)));
-        }
+    working(&proxy, &told, || {
         wait_for_work(&told);
+        if proxy_too && run % 4 < 2 {
+            proxy.kill_and_start_again();
+            std::thread::sleep(Duration::from_micros(random(5000).into()));
+        }
         dead.kill9().unwrap();
+        if proxy_too && run % 4 >= 2 {
+            std::thread::sleep(Duration::from_micros(random(5000).into()));
+            proxy.kill_and_start_again();
+        }
+    });
+    working(&proxy, &told, || {
         let wanted = told.len() + 20;
         wait_until("clients go on without it", || told.len() >= wanted);
         dead.start().unwrap();
         wait_until("nothing is left prepared on it", || prepared(dead) == "0");
-        told.stop.store(true, Ordering::Relaxed);
     });
     wait_until("nothing is left prepared", || prepared(other) == "0");
     check_counters(&cluster, run);
@@ -234,6 +235,18 @@ fn server_crash(run: u32) {
     let more: Vec<_> = of_dead.difference(&of_other).collect();
     assert!(more.is_empty(), "run {run}: only on the server that died: {more:?}");
     proxy.stop();
+}
+
+/// While clients are at work.
+fn working(proxy: &Proxy, told: &Told, run: impl FnOnce()) {
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            scope.spawn(move || run_async(work(proxy, client, told)));
+        }
+        run();
+        told.stop.store(true, Ordering::Relaxed);
+    });
+    told.stop.store(false, Ordering::Relaxed);
 }
 
 fn rows(server: &Server) -> HashSet<i64> {
@@ -268,7 +281,7 @@ fn nothing_is_lost_or_half_done_when_the_proxy_is_killed() {
 
 #[test]
 fn nothing_is_lost_or_half_done_when_a_server_is_killed() {
-    (0..2).for_each(server_crash);
+    (0..2).for_each(|run| server_crash(run, false));
 }
 
 #[test]
@@ -280,5 +293,16 @@ fn soak_nothing_is_lost_or_half_done_when_the_proxy_is_killed_50_times() {
 #[test]
 #[ignore = "50 crashes"]
 fn soak_nothing_is_lost_or_half_done_when_a_server_is_killed_50_times() {
-    (0..50).for_each(server_crash);
+    (0..50).for_each(|run| server_crash(run, false));
+}
+
+#[test]
+fn nothing_is_lost_or_half_done_when_both_are_killed() {
+    [0, 3].into_iter().for_each(|run| server_crash(run, true));
+}
+
+#[test]
+#[ignore = "50 crashes of each"]
+fn soak_nothing_is_lost_or_half_done_when_both_are_killed_50_times() {
+    (0..50).for_each(|run| server_crash(run, true));
 }

@@ -8,10 +8,11 @@
 //! stands in the text that all get. What cannot be handled so is refused.
 //!
 //! The way of a text: [`words`] cuts it; [`statement`] looks at its first words;
-//! [`insert`], [`modify`] and [`copy`] at its parts and at the columns that take
+//! [`insert`], [`modify`], [`copy`] and [`alter`] at its parts and at the columns that take
 //! their defaults; [`occurrence`] finds what is [`known`] to differ, or volatile
 //! by the catalog; [`draft`] collects the edits.
 
+mod alter;
 mod columns;
 mod config;
 mod copy;

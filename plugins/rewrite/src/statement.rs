@@ -6,7 +6,7 @@ use crate::draft::{Draft, Times};
 use crate::known::What;
 use crate::occurrence::{self, Here};
 use crate::words::Statement;
-use crate::{copy, insert, known, modify};
+use crate::{alter, copy, insert, known, modify};
 
 /// `alone`: it is the only one of its text.
 pub fn rewrite(statement: &Statement, alone: bool, draft: &mut Draft) {
@@ -65,11 +65,15 @@ fn run(statement: &Statement, at: usize, draft: &mut Draft) {
     } else if statement.is(at, "merge") {
         modify::merge(statement, at, end, draft);
     } else if statement.is_any(at, &["execute", "call"]) {
-        draft.scan(statement, at + 1, end, Times::Once);
+        // What is called is no value.
+        let arguments = statement.name(at + 1).map_or(at + 1, |name| name.end);
+        draft.scan(statement, arguments, end, Times::Once);
     } else if statement.is(at, "copy") {
         copy::rewrite(statement, at, draft);
     } else if statement.is(at, "create") {
         create(statement, at, draft);
+    } else if statement.spells(at, &["alter", "table"]) {
+        alter::table(statement, at, draft);
     }
 }
 
@@ -96,7 +100,7 @@ fn create(statement: &Statement, at: usize, draft: &mut Draft) {
 fn stored(statement: &Statement, at: usize, draft: &mut Draft) {
     let end = statement.len();
     if statement.is(at, "execute") {
-        return draft.scan(statement, at + 1, end, Times::Once);
+        return draft.scan(statement, at + 2, end, Times::Once);
     }
     let times = if gives_one_row(statement, at, end) { Times::Once } else { Times::PerRow };
     draft.scan(statement, at, end, times);

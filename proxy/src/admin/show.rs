@@ -171,8 +171,8 @@ fn pg_status(backend: &Backend) -> &'static str {
 /// The role that the proxy gives it.
 fn role(cluster: &Cluster, backend: &Backend) -> &'static str {
     match (cluster.mode, cluster.is_primary(backend.id)) {
-        (ClusteringMode::Raw | ClusteringMode::NativeReplication, true) => "main",
-        (ClusteringMode::Raw | ClusteringMode::NativeReplication, false) => "replica",
+        (mode, true) if mode == ClusteringMode::Raw || mode.replicates() => "main",
+        (mode, false) if mode == ClusteringMode::Raw || mode.replicates() => "replica",
         (_, true) => "primary",
         (_, false) if backend.role() == Role::Unknown => "unknown",
         (_, false) => "standby",

@@ -97,7 +97,7 @@ impl Cluster {
 
     /// In native replication: which servers are not to be used.
     pub fn remember_detached(&self, config: &Config) -> io::Result<()> {
-        if self.mode != ClusteringMode::NativeReplication {
+        if !self.mode.replicates() {
             return Ok(());
         }
         let detached = Detached::open(&config.work_dir, self.backends.len())?;
@@ -248,7 +248,7 @@ impl Cluster {
             ClusteringMode::LogicalReplication => appointed().or_else(first_up),
             // The main server: all have the same data, so the first one that can
             // be used. Before the first look, those that may be.
-            ClusteringMode::NativeReplication => {
+            ClusteringMode::NativeReplication | ClusteringMode::SnapshotIsolation => {
                 let attached = || self.backends.iter().filter(|backend| !backend.is_detached());
                 let first = attached().find(|backend| backend.status() != backend::Status::Down);
                 first.filter(|backend| backend.is_up())

@@ -1,7 +1,6 @@
 //! How a transaction ends on several servers.
 //!
-//! - `gate`: commits pass it; who closes it has a moment in which no transaction
-//!   is between the servers.
+//! - `gate`: commits and snapshots keep out of each other's way.
 //! - `two_phase`: all servers commit, or none. `decisions`: its log.
 //! - `resolve`: ends what a crash has left prepared; `resolver`: in a running proxy.
 //! - `join`: several servers asked at the same time.
@@ -16,5 +15,5 @@ mod tests;
 pub mod two_phase;
 
 pub use decisions::Decisions;
-pub use gate::{Closed, CommitGate, Passing};
+pub use gate::{CommitGate, Inside};
 pub use join::join_all;

@@ -6,7 +6,7 @@ use super::decisions::OpenError;
 use super::resolve::{Server, resolve};
 use crate::auth::server::Credentials;
 use crate::cluster::Backend;
-use crate::config::{ClusteringMode, CommitMode};
+use crate::config::CommitMode;
 use crate::pool::connection::Rows;
 use crate::pool::{Identity, Pool, QueryError, ServerConn};
 use crate::proxy::Proxy;
@@ -45,7 +45,7 @@ struct Resolved {
 /// To be called when the servers have been looked at, and before clients come.
 pub async fn start(proxy: &Arc<Proxy>) -> Result<(), StartError> {
     let config = proxy.config().clone();
-    let replicates = config.backend_clustering_mode == ClusteringMode::NativeReplication;
+    let replicates = config.backend_clustering_mode.replicates();
     if config.commit_mode != CommitMode::TwoPhase || !replicates {
         return Ok(());
     }

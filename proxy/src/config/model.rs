@@ -213,8 +213,18 @@ pub enum ClusteringMode {
     LogicalReplication,
     /// The proxy does: what writes runs on every server.
     NativeReplication,
+    /// The same, and a transaction's snapshot is taken on all servers while
+    /// nothing is committed: all of them show it the same.
+    SnapshotIsolation,
     /// Nobody: everything goes to the first server that is up.
     Raw,
+}
+
+impl ClusteringMode {
+    /// What writes runs on every server: the proxy replicates.
+    pub fn replicates(self) -> bool {
+        matches!(self, ClusteringMode::NativeReplication | ClusteringMode::SnapshotIsolation)
+    }
 }
 
 /// `commit_mode`: with native replication.

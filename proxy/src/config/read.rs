@@ -177,6 +177,9 @@ fn check_together(top: &Section<'_>, config: &Config) {
         ClusteringMode::NativeReplication => {
             Some("native_replication needs it to look up what functions and tables are")
         }
+        ClusteringMode::SnapshotIsolation => {
+            Some("snapshot_isolation needs it to look up what functions and tables are")
+        }
         ClusteringMode::Raw => None,
     };
     if let (Some(why), true) = (needs_a_user, config.sr_check_user.is_empty()) {
@@ -192,14 +195,12 @@ fn check_together(top: &Section<'_>, config: &Config) {
 
 /// Every session has a connection to every server, with the same state on each.
 fn check_replication(top: &Section<'_>, config: &Config) {
-    if config.backend_clustering_mode != ClusteringMode::NativeReplication {
+    let Some(mode) = read_plugin::repeating_mode(config.backend_clustering_mode) else {
         return;
-    }
+    };
     if config.pool_mode != PoolMode::Session {
-        top.complain(
-            "pool_mode",
-            "native_replication has no pool_mode but \"session\" yet: write pool_mode = \"session\"",
-        );
+        let message = format!("{mode} has no pool_mode but \"session\" yet: write pool_mode = \"session\"");
+        top.complain("pool_mode", message);
     }
 }
 
@@ -249,9 +250,10 @@ fn backend_clustering_mode(top: &Section<'_>) -> ClusteringMode {
             ("streaming_replication", ClusteringMode::StreamingReplication),
             ("logical_replication", ClusteringMode::LogicalReplication),
             ("native_replication", ClusteringMode::NativeReplication),
+            ("snapshot_isolation", ClusteringMode::SnapshotIsolation),
             ("raw", ClusteringMode::Raw),
         ],
-        &["snapshot_isolation", "slony"],
+        &["slony"],
     )
 }
 

@@ -63,6 +63,7 @@ fn entries(section: &Section<'_>, source: &Path) -> Vec<Plugin> {
 pub(super) fn repeating_mode(mode: ClusteringMode) -> Option<&'static str> {
     match mode {
         ClusteringMode::NativeReplication => Some("native_replication"),
+        ClusteringMode::SnapshotIsolation => Some("snapshot_isolation"),
         ClusteringMode::StreamingReplication | ClusteringMode::LogicalReplication | ClusteringMode::Raw => {
             None
         }

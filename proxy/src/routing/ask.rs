@@ -13,9 +13,11 @@ use std::rc::Rc;
 use waypool_scan::Shape;
 
 /// Rounds of asking a classifier and looking up what it wants to know.
-const FACT_ROUNDS: usize = 3;
+pub const FACT_ROUNDS: usize = 3;
 /// A longer text is not classified: it goes to the primary.
 pub const CLASSIFY_LIMIT: usize = 256 * 1024;
+/// Where every server runs every write, a longer text is refused.
+pub const REPEATED_LIMIT: usize = 4 * 1024 * 1024;
 
 /// A statement as the plugins see it.
 #[derive(Debug)]
@@ -153,6 +155,15 @@ impl Router {
             epoch,
         };
         Ok(Asked { classified, depends, missing })
+    }
+
+    /// What the plugins would know of the catalog, to say what a text is.
+    pub fn missing(&mut self, text: &[u8], scope: &Scope) -> Vec<FactKey> {
+        if self.lookup(text, scope).is_some() {
+            return Vec::new();
+        }
+        let asked = std::str::from_utf8(text).ok().and_then(|text| self.ask(text, scope).ok());
+        asked.map(|asked| asked.missing).unwrap_or_default()
     }
 
     fn keep(&mut self, text: &[u8], depends: Depends, classified: &Rc<Classified>) {

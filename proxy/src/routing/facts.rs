@@ -46,6 +46,8 @@ pub struct Facts {
     forgotten: AtomicU64,
     /// Moves when facts are forgotten: verdicts made before do not hold.
     epoch: AtomicU64,
+    /// Those of one transaction, which asks by itself.
+    own: bool,
     /// One look-up at a time.
     looking: tokio::sync::Mutex<Looking>,
 }
@@ -72,8 +74,25 @@ impl Facts {
             born: Instant::now(),
             forgotten: AtomicU64::new(0),
             epoch: AtomicU64::new(next_epoch()),
+            own: false,
             looking: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// For a transaction that has changed the catalog, which it alone sees.
+    pub fn of_transaction(&self) -> Self {
+        Facts { own: true, ..Facts::new(self.lookup.clone(), self.database.clone()) }
+    }
+
+    /// What a transaction asks for these facts …
+    pub fn question(wanted: &[FactKey]) -> String {
+        catalog::query(&wanted.iter().collect::<Vec<_>>())
+    }
+
+    /// … and what it has been told.
+    pub fn learn(&self, wanted: &[FactKey], rows: &[Vec<Option<String>>]) {
+        let wanted: Vec<_> = wanted.iter().collect();
+        self.keep(self.epoch(), catalog::facts(&wanted, rows));
     }
 
     /// Verdicts hold for one epoch.
@@ -114,6 +133,9 @@ impl Facts {
 
     /// Looks facts up on the primary. `false`: they stay unknown for now.
     pub async fn fetch(&self, missing: &[FactKey]) -> bool {
+        if self.own {
+            return false;
+        }
         let looking = &mut *self.looking.lock().await;
         // Somebody else may have asked for the same while we waited.
         let wanted: Vec<_> = missing.iter().filter(|key| self.get(FactRef::from(*key)).is_none()).collect();

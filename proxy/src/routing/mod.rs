@@ -23,7 +23,7 @@ mod scope;
 mod tests;
 pub mod values;
 
-pub use ask::{CLASSIFY_LIMIT, Classified, Sent, classify};
+pub use ask::{CLASSIFY_LIMIT, Classified, FACT_ROUNDS, REPEATED_LIMIT, Sent, classify};
 pub use gate::Admitted;
 pub use route::{Explained, Route, SessionState, refused, route};
 pub use scope::Scope;

@@ -209,7 +209,7 @@ impl Router {
 
     /// The servers that a statement is for.
     fn servers(&self, verdict: &Verdict) -> Servers {
-        let replicates = self.cluster.mode == ClusteringMode::NativeReplication;
+        let replicates = self.cluster.mode.replicates();
         if replicates && fanout::only_reads(verdict) { Servers::Any } else { verdict.servers }
     }
 

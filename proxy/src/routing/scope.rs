@@ -24,6 +24,19 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// The same for a transaction that has changed the catalog.
+    pub fn of_transaction(&self) -> Rc<Scope> {
+        let Database { name, facts } = &*self.database;
+        let database = Database { name: name.clone(), facts: Arc::new(facts.of_transaction()) };
+        Rc::new(Scope {
+            number: self.number,
+            database: Rc::new(database),
+            info: self.info.clone(),
+            plugins: self.plugins.clone(),
+            chain: self.chain.clone(),
+        })
+    }
+
     /// What the balancers of this scope know of a session that was in another.
     pub fn carry(&self, before: &Scope, state: SessionState) -> SessionState {
         let mut memories = <[Memory; _]>::default();

@@ -23,6 +23,7 @@ use crate::admin::console;
 use crate::auth::hba::Peer;
 use crate::auth::server::Credentials;
 use crate::census;
+use crate::config::ClusteringMode;
 use crate::life::{Phase, Seat};
 use crate::net::stream::Plain;
 use crate::net::{Ends, Inbox, Outbox, Stream};
@@ -256,6 +257,19 @@ async fn within<T>(limit: Duration, step: impl Future<Output = Result<T, End>>) 
     }
 }
 
+/// With snapshot_isolation a transaction has one snapshot, unless it asks for another
+/// level.
+fn isolated(mode: ClusteringMode, mut parameters: Vec<(String, String)>) -> Vec<(String, String)> {
+    const LEVEL: &str = "default_transaction_isolation";
+    let given = |(name, value): &(String, String)| {
+        name.eq_ignore_ascii_case(LEVEL) || name == "options" && value.contains(LEVEL)
+    };
+    if mode == ClusteringMode::SnapshotIsolation && !parameters.iter().any(given) {
+        parameters.push((LEVEL.to_owned(), "repeatable read".to_owned()));
+    }
+    parameters
+}
+
 fn application_name(startup: &Startup) -> String {
     let given = startup.parameters.iter().find(|(name, _)| name == "application_name");
     given.map_or_else(String::new, |(_, value)| value.clone())
@@ -317,7 +331,7 @@ impl Session {
                 let (parameters, settings) = split(startup.parameters);
                 (parameters, Settings::starting_with(settings))
             }
-            false => (startup.parameters, Settings::default()),
+            false => (isolated(worker.proxy.cluster.mode, startup.parameters), Settings::default()),
         };
         let user = place.user();
         let ends = Ends::of(&client.stream);

@@ -4,7 +4,8 @@
 use super::link::{Servers, bit};
 use super::values::Gaps;
 use crate::pool::Shared;
-use crate::routing::Classified;
+use crate::routing::values::Gap;
+use crate::routing::{Classified, Sent};
 use hashbrown::HashMap;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -88,6 +89,19 @@ pub struct SqlStatement {
     pub on: Servers,
     /// What an EXECUTE has to give besides the client's arguments.
     pub gaps: Option<Rc<Gaps>>,
+}
+
+impl SqlStatement {
+    /// Whether a rewriter wants more values in it now. Those that have no type of
+    /// their own stand in its text with their expression.
+    pub fn needs_more(&self, again: &Classified) -> bool {
+        let Sent::Edited(template) = &again.sent else {
+            return false;
+        };
+        let gaps = self.gaps.iter().flat_map(|gaps| gaps.gaps.iter());
+        let shown = gaps.filter_map(Gap::evaluation).filter(|evaluation| evaluation.type_name.is_none());
+        template.gaps().count() > shown.count()
+    }
 }
 
 /// What undoes a message whose acknowledgement never came.

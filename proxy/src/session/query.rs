@@ -7,21 +7,18 @@ use crate::admin::{route, show};
 use crate::plugin::contract::{Effects, Kind, Servers as Wanted, Verdict};
 use crate::protocol::backend::{TransactionStatus, ready_for_query, text_result};
 use crate::protocol::{Frame, HEADER_LEN, PgError, frontend};
-use crate::routing::{self, CLASSIFY_LIMIT, Classified, Explained, Sent, SessionState};
+use crate::routing::{self, CLASSIFY_LIMIT, Classified, Explained, REPEATED_LIMIT, Sent, SessionState};
 use crate::wal;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-/// No plugin looks at more than [`CLASSIFY_LIMIT`] bytes.
-pub(super) const TOO_LONG: &str = "longer than 256 KiB";
 
 impl Session {
     pub(super) async fn on_query(&mut self, frame: Frame) -> Result<Step, End> {
         if self.is_busy() && !self.joins_cycle() {
             return self.block();
         }
-        let long = frame.len > CLASSIFY_LIMIT;
+        let long = frame.len > self.classify_limit();
         if (!long || self.fans_out()) && !self.is_whole(frame) {
             return Ok(Step::Wait);
         }
@@ -35,10 +32,31 @@ impl Session {
             let answered = self.answer_show(command, frame).await;
             return self.handled(frame, answered).await;
         }
-        let classified =
-            if long { Classified::unseen(&self.scope, TOO_LONG) } else { self.classify_query(frame).await };
+        if !long && let Err(error) = self.look_up_query(frame).await {
+            return self.handled(frame, Err(error)).await;
+        }
+        let classified = if long { self.too_long() } else { self.classify_query(frame).await };
         let run = self.run_query(frame, classified).await;
         self.handled(frame, run).await
+    }
+
+    /// See [`Session::look_up_here`].
+    async fn look_up_query(&mut self, frame: Frame) -> Result<(), LinkError> {
+        if !self.has_own_catalog() {
+            return Ok(());
+        }
+        let text = frontend::query_text(self.body(frame)).unwrap_or_default().to_owned();
+        Box::pin(self.look_up_here(&text)).await
+    }
+
+    /// Plugins look at no longer messages.
+    pub(super) fn classify_limit(&self) -> usize {
+        if self.fans_out() { REPEATED_LIMIT } else { CLASSIFY_LIMIT }
+    }
+
+    pub(super) fn too_long(&self) -> Result<Rc<Classified>, PgError> {
+        let why = if self.fans_out() { "longer than 4 MiB" } else { "longer than 256 KiB" };
+        Classified::unseen(&self.scope, why)
     }
 
     /// A Query, or FunctionCall, is handled, or refused with an error of ours.
@@ -87,7 +105,7 @@ impl Session {
 
     /// What an EXECUTE is, if the answer for its PREPARE holds no longer. The
     /// text stays the one that was prepared.
-    pub(super) async fn classify_executed(&mut self, classified: &Classified) -> Result<(), PgError> {
+    pub(super) async fn classify_executed(&mut self, classified: &Classified) -> Result<(), LinkError> {
         let verdict = classified.verdict();
         if verdict.kind != Kind::Execute {
             return Ok(());
@@ -100,17 +118,31 @@ impl Session {
             return Ok(());
         }
         let text = statement.text.clone();
+        if self.has_own_catalog() {
+            Box::pin(self.look_up_here(&text)).await?;
+        }
         let found = self.worker.router.borrow_mut().lookup(&text, &self.scope);
         let again = match found {
             Some(found) => found,
-            None => Box::pin(routing::classify(&self.worker.router, &text, &self.scope)).await?,
+            None => Box::pin(routing::classify(&self.worker.router, &text, &self.scope))
+                .await
+                .map_err(LinkError::Statement)?,
         };
         if let Sent::Refused(refusal) = &again.sent {
-            return Err(routing::refused(refusal));
+            return Err(LinkError::Statement(routing::refused(refusal)));
         }
-        if let Some(statement) = self.prepared.sql.get_mut(name) {
-            statement.classified = again;
+        let Some(statement) = self.prepared.sql.get_mut(name) else {
+            return Ok(());
+        };
+        if self.fanout.is_some() && statement.needs_more(&again) {
+            let message =
+                format!("prepared statement \"{name}\" needs other values than when it was prepared");
+            let error = PgError::error("0A000", message)
+                .with_detail("The table that it writes to has changed.")
+                .with_hint("DEALLOCATE it, and PREPARE it again.");
+            return Err(LinkError::Statement(error));
         }
+        statement.classified = again;
         Ok(())
     }
 
@@ -162,8 +194,9 @@ impl Session {
             return Err(LinkError::Statement(routing::refused(refusal)));
         }
         self.check_mode(classified.verdict()).map_err(LinkError::Statement)?;
-        self.classify_executed(classified).await.map_err(LinkError::Statement)?;
+        self.classify_executed(classified).await?;
         let what = self.executed(classified.clone());
+        self.snapshot_for_query(what.verdict()).await?;
         let mark = self.words.mark();
         let route = self.route(what.verdict()).await;
         let (mut route, state) = route.map_err(LinkError::Statement)?;

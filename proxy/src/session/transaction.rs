@@ -50,6 +50,11 @@ impl Transaction {
         }
     }
 
+    /// It has changed the catalog, as far as that is known.
+    pub fn has_changed_catalog(&self) -> bool {
+        self.ddl
+    }
+
     /// What the edits of a rewriter may ask for.
     pub fn moments(&self) -> Moments {
         let statement = SystemTime::now();
@@ -106,6 +111,7 @@ impl Session {
             Kind::Release | Kind::RollbackTo => {
                 let back = verdict.kind == Kind::RollbackTo;
                 self.pending.push(After::LeaveSavepoint { name: name().unwrap_or_default(), back });
+                self.forget_own_catalog();
             }
             Kind::Commit | Kind::PrepareTransaction => self.transaction.ending = Ending::Commit,
             Kind::Rollback => {
@@ -140,7 +146,10 @@ impl Session {
                 self.pending.push(After::Prepare { name: name().unwrap_or_default(), statement });
             }
             Kind::Deallocate => self.pending.push(After::Deallocate(name())),
-            Kind::Ddl => self.transaction.ddl = true,
+            Kind::Ddl => {
+                self.transaction.ddl = true;
+                self.forget_own_catalog();
+            }
             Kind::Unknown => {
                 self.transaction.ending = Ending::Unknown;
                 self.transaction.ddl |= verdict.effects.contains(Effects::WRITES);
@@ -289,6 +298,7 @@ impl Session {
             self.transaction.changed_session = false;
             self.end_elsewhere(committed);
         }
+        self.leave_own_catalog();
         if std::mem::take(&mut self.transaction.ddl) {
             self.scope.database.facts.forget();
         }

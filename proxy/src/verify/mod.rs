@@ -90,7 +90,7 @@ impl Gate for NoGate {
 
 /// The gate of this process.
 impl Gate for CommitGate {
-    type Hold = crate::commit::Closed;
+    type Hold = crate::commit::Inside;
     const EXACT: bool = true;
 
     async fn close(&self) -> Result<Self::Hold, String> {

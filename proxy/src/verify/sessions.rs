@@ -83,7 +83,7 @@ impl Servers {
 
     /// Whether it is the proxy that commits on all of them.
     pub fn commits_here(&self) -> bool {
-        self.mode == ClusteringMode::NativeReplication
+        self.mode.replicates()
     }
 
     pub(super) fn first_database(&self) -> &str {

@@ -107,7 +107,7 @@ fn a_replica_that_dies_is_detached_and_stays_so() {
     assert_eq!(twins.servers()[0].psql("SELECT count(*) FROM t").unwrap(), "3");
     assert_eq!(twins.servers()[2].psql("SELECT count(*) FROM t").unwrap(), "3");
     twins.proxy.stop();
-    let proxy = crate::replicating(&twins.cluster).top(&work_dir).start();
+    let proxy = crate::replicating(&twins.cluster, "native_replication").top(&work_dir).start();
     assert_eq!(crate::nodes(&proxy), "up main, down replica, up replica");
     proxy.stop();
 }

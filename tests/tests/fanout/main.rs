@@ -3,6 +3,7 @@
 
 mod extended;
 mod failures;
+mod isolation;
 mod soak;
 mod statements;
 mod values;
@@ -24,13 +25,17 @@ impl Twins {
     }
 
     fn with(servers: usize, change: impl FnOnce(Builder) -> Builder) -> Twins {
+        Twins::in_mode("native_replication", servers, change)
+    }
+
+    fn in_mode(mode: &str, servers: usize, change: impl FnOnce(Builder) -> Builder) -> Twins {
         let cluster = Cluster::builder()
             .independent(servers)
             .setting("log_statement", "all")
             .setting("deadlock_timeout", "200ms")
             .start()
             .unwrap();
-        let proxy = change(replicating(&cluster)).start();
+        let proxy = change(replicating(&cluster, mode)).start();
         Twins { proxy, cluster }
     }
 
@@ -67,10 +72,10 @@ fn nodes(proxy: &Proxy) -> String {
     told.collect::<Vec<_>>().join(", ")
 }
 
-fn replicating(cluster: &Cluster) -> Builder {
-    Proxy::builder(cluster).top(
-        "backend_clustering_mode = \"native_replication\"\nhealth_check_period = \"200ms\"\nsr_check_period = \"1s\"",
-    )
+fn replicating(cluster: &Cluster, mode: &str) -> Builder {
+    Proxy::builder(cluster).top(&format!(
+        "backend_clustering_mode = \"{mode}\"\nhealth_check_period = \"200ms\"\nsr_check_period = \"1s\"",
+    ))
 }
 
 /// A comment that finds a statement in the logs.

@@ -297,7 +297,7 @@ fn soak_three_servers_stay_equal() {
 /// The same without Waypool: what one PostgreSQL has to say to it.
 #[test]
 #[ignore = "to compare with"]
-fn soak_one_server_alone() {
+fn one_server_alone() {
     let cluster = Cluster::builder().independent(1).setting("deadlock_timeout", "200ms").start().unwrap();
     let login = || Raw::direct(&cluster.servers()[0], &[("user", "postgres"), ("database", "postgres")]);
     let mut session = login();

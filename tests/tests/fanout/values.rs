@@ -69,6 +69,17 @@ fn every_kind_of_value_is_the_same_on_all() {
     }
     assert_eq!(copy(&mut session, "COPY i (a) FROM STDIN", &["copied", "also"]), None);
     assert_eq!(twins.everywhere("SELECT count(DISTINCT u) - count(u) FROM t"), "0", "one for each row");
+    // A long text, and a column that the rows get which are there.
+    session.run("CREATE TABLE long (a text, n serial, at timestamptz DEFAULT now())");
+    let value = format!("('{}')", "x".repeat(30_000));
+    session.run(&format!("INSERT INTO long (a) VALUES {}", vec![value; 20].join(", ")));
+    session.run("ALTER TABLE long ADD COLUMN added timestamptz DEFAULT now() NOT NULL");
+    session.run("INSERT INTO long (a) VALUES ('short')");
+    assert_eq!(
+        twins.everywhere("SELECT count(DISTINCT n), count(DISTINCT at), count(DISTINCT added) FROM long"),
+        "21|2|2"
+    );
+    twins.everywhere("SELECT n, at, added FROM long ORDER BY n");
     twins.everywhere("SELECT * FROM made");
     let numbered: usize = session.value("SELECT count(*) FROM t").parse().unwrap();
     let items: usize = session.value("SELECT count(*) FROM i").parse().unwrap();
@@ -211,15 +222,18 @@ fn what_differs_for_each_row_is_refused_or_allowed() {
     assert_rows(&twins, 1, 0);
     session.leave();
     twins.proxy.stop();
-    let strict =
-        crate::replicating(&twins.cluster).plugin("rewrite", "on_nondeterministic = \"reject\"").start();
+    let strict = crate::replicating(&twins.cluster, "native_replication")
+        .plugin("rewrite", "on_nondeterministic = \"reject\"")
+        .start();
     let mut session = Raw::login(&strict);
     assert_eq!(session.error("INSERT INTO t (a) VALUES ('two')"), "0A000");
     session.run("INSERT INTO t (a, clock, r, u) VALUES ('two', now(), 1, NULL)");
     session.leave();
     assert_rows(&twins, 2, 0);
     strict.stop();
-    let lax = crate::replicating(&twins.cluster).plugin("rewrite", "on_nondeterministic = \"allow\"").start();
+    let lax = crate::replicating(&twins.cluster, "native_replication")
+        .plugin("rewrite", "on_nondeterministic = \"allow\"")
+        .start();
     let mut session = Raw::login(&lax);
     session.run("INSERT INTO t (a) VALUES ('three')");
     assert_rows(&twins, 3, 0);
@@ -278,6 +292,39 @@ fn numbers_go_on_when_main_is_lost() {
         twins.servers()[1].psql("SELECT string_agg(n::text, ' ' ORDER BY n) FROM i").unwrap(),
         "1 2 3 4"
     );
+    session.leave();
+    twins.proxy.stop();
+}
+
+#[test]
+fn a_transaction_knows_the_tables_that_it_has_made() {
+    let twins = Twins::new(2);
+    let mut session = login(&twins);
+    session.run("CREATE TABLE kept (a int)");
+    session.run("PREPARE p AS INSERT INTO kept (a) VALUES (1)");
+    session.run("BEGIN");
+    session.run("CREATE TABLE made (id serial, at timestamptz DEFAULT clock_timestamp(), a text)");
+    session.run("INSERT INTO made (a) VALUES ('simple'), ('twice')");
+    assert_eq!(run(&mut session, &[statement("INSERT INTO made (a) VALUES (random())"), sync()]), "12CZ");
+    session.run("SAVEPOINT s");
+    session.run("ALTER TABLE made ADD r float8");
+    session.run("ALTER TABLE made ALTER r SET DEFAULT random()");
+    session.run("ALTER TABLE kept ADD u uuid");
+    session.run("ALTER TABLE kept ALTER u SET DEFAULT gen_random_uuid()");
+    session.run("INSERT INTO made (a) VALUES ('with r')");
+    assert_eq!(session.error("EXECUTE p"), "0A000", "it was prepared without the column");
+    session.run("ROLLBACK TO s");
+    session.run("EXECUTE p");
+    session.run("INSERT INTO made (a) VALUES ('without r')");
+    session.run("ALTER TABLE kept ADD at timestamptz");
+    session.run("ALTER TABLE kept ALTER at SET DEFAULT now()");
+    session.run("DEALLOCATE p");
+    session.run("PREPARE p AS INSERT INTO kept (a) VALUES (1)");
+    session.run("EXECUTE p");
+    session.run("COMMIT");
+    session.run("INSERT INTO kept (a) VALUES (2)");
+    assert_eq!(twins.everywhere("SELECT * FROM made ORDER BY id").lines().count(), 4);
+    assert_eq!(twins.everywhere("SELECT * FROM kept ORDER BY a, at").lines().count(), 3);
     session.leave();
     twins.proxy.stop();
 }

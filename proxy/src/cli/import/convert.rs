@@ -109,19 +109,20 @@ impl Writer<'_> {
 
     /// What counts only where the proxy keeps the servers alike.
     fn replication(&mut self, mode: &str) {
+        let replicates = matches!(mode, "native_replication" | "snapshot_isolation");
         for name in [
             "replicate_select",
             "insert_lock",
             "replication_stop_on_mismatch",
             "failover_if_affected_tuples_mismatch",
         ] {
-            if mode == "native_replication" {
+            if replicates {
                 self.boolean(name);
             } else if self.changed(name) {
                 self.report.add(Group::Needless, name, "it belongs to native replication");
             }
         }
-        if mode != "native_replication" {
+        if !replicates {
             return;
         }
         let directory = ["work_dir", "logdir"].into_iter().find(|name| self.settings.is_set(name));

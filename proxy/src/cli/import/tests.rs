@@ -272,10 +272,10 @@ fn passwords_that_only_partly_can_be_read() {
 
 #[test]
 fn a_mode_that_is_not_there_yet_is_refused() {
-    let folder = Folder::new(&format!("{SERVERS}backend_clustering_mode = snapshot_isolation\n"));
+    let folder = Folder::new(&format!("{SERVERS}backend_clustering_mode = slony\n"));
     let (text, _) = convert(&folder.options()).unwrap();
     let errors = Config::parse(&text, "waypool.toml").unwrap_err().to_string();
-    assert!(errors.contains("\"snapshot_isolation\" is not supported yet"), "{errors}");
+    assert!(errors.contains("\"slony\" is not supported yet"), "{errors}");
 }
 
 #[test]
@@ -285,6 +285,10 @@ fn native_replication_keeps_its_parameters() {
                 logdir = '/var/log/pgpool'\nlobj_lock_table = 'lobjs'\n";
     let (config, text, report) = Folder::new(&format!("{SERVERS}{more}")).import();
     assert_eq!(config.backend_clustering_mode, ClusteringMode::NativeReplication);
+    let isolated = more.replace("native_replication", "snapshot_isolation");
+    let (config_isolated, _, _) = Folder::new(&format!("{SERVERS}{isolated}")).import();
+    assert_eq!(config_isolated.backend_clustering_mode, ClusteringMode::SnapshotIsolation);
+    assert!(config_isolated.replicate_select && !config_isolated.insert_lock);
     assert!(config.replicate_select && !config.insert_lock, "{text}");
     assert!(config.replication_stop_on_mismatch && config.failover_if_affected_tuples_mismatch);
     assert_eq!(config.work_dir, Path::new("/var/log/pgpool"));

@@ -64,14 +64,15 @@ at_top! {
     size_range: "statement_cache_size = 1" => r#"1:24: statement_cache_size must be from "1MB" to "64GB", not "1""#;
     permissions: "unix_socket_permissions = 777" => r#"1:27: unix_socket_permissions must be an octal file mode: write unix_socket_permissions = "0777""#;
 
-    later_mode: "backend_clustering_mode = 'snapshot_isolation'" => r#"1:27: backend_clustering_mode = "snapshot_isolation" is not supported yet: write "streaming_replication", "logical_replication", "native_replication" or "raw""#;
+    later_mode: "backend_clustering_mode = 'slony'" => r#"1:27: backend_clustering_mode = "slony" is not supported yet: write "streaming_replication", "logical_replication", "native_replication", "snapshot_isolation" or "raw""#;
     replicated_pool_mode: "backend_clustering_mode = 'native_replication'\npool_mode = 'transaction'" => r#"2:13: native_replication has no pool_mode but "session" yet: write pool_mode = "session""#;
+    isolated_pool_mode: "backend_clustering_mode = 'snapshot_isolation'\npool_mode = 'transaction'" => r#"2:13: snapshot_isolation has no pool_mode but "session" yet: write pool_mode = "session""#;
     log_standby_delay: "log_standby_delay = 'sometimes'" => r#"1:21: log_standby_delay = "sometimes" is unknown: write "if_over_threshold", "none" or "always""#;
     relcache_query_target: "relcache_query_target = 'standby'" => r#"1:25: relcache_query_target = "standby" is unknown: write "primary" or "load_balance_node""#;
     delay_command_without_time: "replication_delay_source_timeout = 0" => r#"1:36: replication_delay_source_timeout must not be zero: write replication_delay_source_timeout = "10s""#;
     mutation_in_plugin: "track_table_mutation_ttl_factor = 5.0" => "1:1: track_table_mutation_ttl_factor is Pgpool-II's: it belongs into [plugins.balance.config]";
     mutation_without_meaning: "track_table_mutation_table_size = 2048" => "1:1: track_table_mutation_table_size is Pgpool-II's: the table grows as needed here, remove the line";
-    unknown_mode: "backend_clustering_mode = 'stream'" => r#"1:27: backend_clustering_mode = "stream" is unknown: write "streaming_replication", "logical_replication", "native_replication" or "raw""#;
+    unknown_mode: "backend_clustering_mode = 'stream'" => r#"1:27: backend_clustering_mode = "stream" is unknown: write "streaming_replication", "logical_replication", "native_replication", "snapshot_isolation" or "raw""#;
     wrong_pool_mode: "pool_mode = 'page'" => r#"1:13: pool_mode = "page" is unknown: write "session", "transaction" or "statement""#;
     log_format: "log_format = 'xml'" => r#"1:14: log_format = "xml" is unknown: write "auto", "human" or "json""#;
 

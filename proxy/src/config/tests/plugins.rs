@@ -180,7 +180,14 @@ fn admin_listen() {
 
 #[test]
 fn the_rewriter_is_told_of_a_mode_in_which_every_server_writes() {
-    use crate::config::read_plugin::tell_mode;
+    use crate::config::ClusteringMode::{LogicalReplication, NativeReplication, Raw, StreamingReplication};
+    use crate::config::read_plugin::{repeating_mode, tell_mode};
+    assert_eq!(repeating_mode(NativeReplication), Some("native_replication"));
+    assert!(
+        [StreamingReplication, LogicalReplication, Raw]
+            .into_iter()
+            .all(|mode| repeating_mode(mode).is_none())
+    );
     let folder = folder(&[]);
     let told = |lines: &str| {
         let mut plugins = parse_in(folder.path(), lines).unwrap().plugins;

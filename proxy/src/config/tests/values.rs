@@ -136,6 +136,9 @@ fn native_replication() {
     assert!(config.replication_stop_on_mismatch && config.failover_if_affected_tuples_mismatch);
     assert_eq!(config.replication_deadlock_timeout, None);
     assert_eq!(config.work_dir, Path::new("/var/lib/waypool"));
+    let config = top("backend_clustering_mode = \"snapshot_isolation\"");
+    assert_eq!(config.backend_clustering_mode, ClusteringMode::SnapshotIsolation);
+    assert!(config.backend_clustering_mode.replicates() && !ClusteringMode::Raw.replicates());
 }
 
 #[test]

@@ -128,3 +128,20 @@ fn garbage_is_an_error() {
     let mut hearing = Hearing::new(0, Until::Ready, true);
     assert!(hearing.hear(&frame(b'Z', b"?")).is_err());
 }
+
+#[test]
+fn the_client_sees_its_own_parameters_alone() {
+    // Two parameters, of which the second is not the client's.
+    let described = frame(b't', &[0, 2, 0, 0, 0, 23, 0, 0, 0, 25]);
+    let own = frame(b't', &[0, 1, 0, 0, 0, 23]);
+    let bytes = [described.clone(), described.clone(), ready(TransactionStatus::Idle)].concat();
+    let make = |speaks| {
+        move || {
+            let mut hearing = Hearing::new(0, Until::Ready, speaks);
+            hearing.shows_parameters(&[Some(1), None]);
+            hearing
+        }
+    };
+    assert_eq!(heard(make(true), &bytes).out, [own, described].concat());
+    assert_eq!(heard(make(false), &bytes).out, b"");
+}

@@ -5,7 +5,6 @@ use super::super::buffers;
 use super::super::link::Servers;
 use super::super::links::LinkError;
 use super::super::prepared::Statement;
-use super::super::query::TOO_LONG;
 use super::super::{End, Session};
 use super::values::{edited, takes_no_parameters};
 use crate::net::Inbox;
@@ -169,16 +168,36 @@ impl Session {
                         classified.has_gaps() || self.executed_gaps(classified.verdict()).is_some();
                     self.batch.parsed.push(classified);
                 }
-                b'B' => self.classify_bound(at, &message).await.map_err(LinkError::Statement)?,
+                b'B' => self.classify_bound(at, &message).await?,
                 _ => {}
             }
         }
         Ok(())
     }
 
+    /// See [`Session::look_up_here`].
+    pub(super) async fn look_up_batch(&mut self) -> Result<(), LinkError> {
+        if !self.has_own_catalog() {
+            return Ok(());
+        }
+        let texts = self.batch.messages.iter().filter_map(|message| {
+            let body = self.message_body(message);
+            let parse = match message.tag {
+                b'P' => Parse::read(body)?,
+                b'B' => Parse::read(&self.prepared.get(Bind::read(body)?.statement)?.asked()[HEADER_LEN..])?,
+                _ => return None,
+            };
+            Some(parse.text.to_vec())
+        });
+        for text in texts.collect::<Vec<_>>() {
+            Box::pin(self.look_up_here(&text)).await?;
+        }
+        Ok(())
+    }
+
     async fn classify_parse(&self, message: &Message) -> Result<Rc<Classified>, PgError> {
-        if message.frame.len() > CLASSIFY_LIMIT {
-            return Classified::unseen(&self.scope, TOO_LONG);
+        if message.frame.len() > self.classify_limit() {
+            return self.too_long();
         }
         let parse = Parse::read(self.message_body(message)).ok_or_else(malformed)?;
         self.classify_text(parse.text).await
@@ -193,7 +212,7 @@ impl Session {
         let refused = match &classified.sent {
             Sent::AsIs => return Ok(classified),
             Sent::Edited(_) if !classified.has_gaps() => return Ok(classified),
-            Sent::Edited(_) => match takes_no_parameters(&classified) {
+            Sent::Edited(_) => match takes_no_parameters(&classified, text) {
                 Some(refused) => refused,
                 None => return Ok(classified),
             },
@@ -208,7 +227,7 @@ impl Session {
     /// A Bind of a statement prepared earlier, whose answer may hold no longer:
     /// the plugins are asked again, and it is prepared anew if they want another
     /// text now.
-    async fn classify_bound(&mut self, at: usize, message: &Message) -> Result<(), PgError> {
+    async fn classify_bound(&mut self, at: usize, message: &Message) -> Result<(), LinkError> {
         let Some(name) = Bind::read(self.message_body(message)).map(|bind| bind.statement) else {
             return Ok(());
         };
@@ -237,21 +256,24 @@ impl Session {
         name: &[u8],
         statement: Rc<Statement>,
         executes: Rc<Classified>,
-    ) -> Result<(), PgError> {
+    ) -> Result<(), LinkError> {
         self.classify_executed(&executes).await?;
         let here = |message: &Message| {
             message.tag == b'P'
                 && Parse::read(self.message_body(message)).is_some_and(|parse| parse.statement == name)
         };
         let holds = self.worker.router.borrow().holds(&statement.classified.borrow(), &self.scope);
-        if holds || statement.asked().len() > CLASSIFY_LIMIT || self.batch.messages[..at].iter().any(here) {
+        if holds
+            || statement.asked().len() > self.classify_limit()
+            || self.batch.messages[..at].iter().any(here)
+        {
             return Ok(());
         }
         let body = &statement.asked()[HEADER_LEN..];
         let Some(parse) = Parse::read(body) else {
             return Ok(());
         };
-        let classified = self.classify_text(parse.text).await?;
+        let classified = self.classify_text(parse.text).await.map_err(LinkError::Statement)?;
         self.batch.may_need_values |= classified.has_gaps();
         let edited = edited(&classified, body, parse);
         let wanted = edited.as_deref().unwrap_or(statement.asked());

@@ -164,6 +164,7 @@ impl Session {
 
     async fn run_batch(&mut self) -> Result<Step, LinkError> {
         self.follow_plugins();
+        self.look_up_batch().await?;
         self.classify_batch().await?;
         if self.fans_out()
             && let Some(step) = Box::pin(self.fan_out_batch()).await?

@@ -3,6 +3,7 @@
 //! on its way. The client sees its own alone.
 
 use super::super::Session;
+use super::super::fanout::first_word;
 use super::super::links::{Destination, LinkError};
 use super::super::values::Gaps;
 use super::batch::{Message, body_of};
@@ -27,11 +28,13 @@ fn gaps_of(classified: &Classified, body: &[u8]) -> Option<Rc<Gaps>> {
 }
 
 /// Whether this cannot be prepared with parameters.
-pub(super) fn takes_no_parameters(classified: &Classified) -> Option<PgError> {
-    let takes = matches!(
-        classified.verdict().kind,
-        Kind::Select | Kind::Dml | Kind::Ddl | Kind::Explain | Kind::Prepare | Kind::Cursor | Kind::Utility
-    );
+pub(super) fn takes_no_parameters(classified: &Classified, text: &[u8]) -> Option<PgError> {
+    let takes = match classified.verdict().kind {
+        // CREATE TABLE … AS
+        Kind::Ddl => first_word(text).eq_ignore_ascii_case("create"),
+        Kind::Select | Kind::Dml | Kind::Explain | Kind::Prepare | Kind::Cursor | Kind::Utility => true,
+        _ => false,
+    };
     (!takes).then(|| {
         PgError::error("0A000", "a rewriter wants to put values into a statement that takes no parameters")
             .with_hint("Send the statement by the simple protocol.")

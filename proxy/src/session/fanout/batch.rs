@@ -26,7 +26,7 @@ impl Session {
         };
         let fanned = fan.in_cycle;
         let failed = self.has_failed() && !self.cycle.is_open();
-        if !fanned && !failed && !self.batch_goes_everywhere() {
+        if !fanned && !failed && !self.batch_needs_snapshot() && !self.batch_goes_everywhere() {
             return Ok(None);
         }
         if self.is_busy() {
@@ -41,7 +41,13 @@ impl Session {
         if failed && !self.may_run_failed() {
             return Err(LinkError::Statement(aborted()));
         }
-        self.cut_at_commit();
+        self.cut_at_ends();
+        if self.batch_needs_snapshot() {
+            Box::pin(self.take_snapshot()).await?;
+            if !fanned && !self.batch_goes_everywhere() {
+                return Ok(None);
+            }
+        }
         let Some(wanted) = self.batch_values()? else {
             return Ok(Some(Step::Wait));
         };
@@ -142,12 +148,30 @@ impl Session {
         }
     }
 
-    /// COMMIT is a unit of its own: it ends on the main server last.
-    fn cut_at_commit(&mut self) {
+    /// See [`snapshot`](super::snapshot).
+    fn batch_needs_snapshot(&self) -> bool {
+        if !self.isolates() {
+            return false;
+        }
+        let runs = self.batch_runs().into_iter().map(|(_, what)| self.executed(what));
+        // In a transaction what is parsed has a snapshot as well.
+        let open = !self.is_idle() || self.fanout.as_ref().is_some_and(|fan| fan.internal);
+        let parsed = self.batch.parsed.iter().filter(|_| open).cloned();
+        let all: Vec<_> = runs.chain(parsed).collect();
+        self.needs_snapshot(all.iter().map(|what| what.verdict()))
+    }
+
+    /// COMMIT is a unit of its own: it ends on the main server last. So is a BEGIN
+    /// behind which a snapshot is taken.
+    fn cut_at_ends(&mut self) {
         let runs = self.batch_runs();
-        let commits =
-            |what: &Classified| matches!(what.verdict().kind, Kind::Commit | Kind::PrepareTransaction);
-        let Some(commit) = runs.iter().position(|(_, what)| commits(what)) else {
+        let isolates = self.isolates();
+        let ends = |what: &Classified| match what.verdict().kind {
+            Kind::Commit | Kind::PrepareTransaction => true,
+            Kind::Begin => isolates,
+            _ => false,
+        };
+        let Some(commit) = runs.iter().position(|(_, what)| ends(what)) else {
             return;
         };
         let messages = &self.batch.messages;
@@ -171,6 +195,10 @@ impl Session {
 
     async fn run_packed(&mut self, servers: Servers) -> std::result::Result<(), LinkError> {
         let main = main_of(servers);
+        if self.batch_runs().iter().any(|(_, what)| what.verdict().kind == Kind::Rollback) {
+            // The transaction that it may begin has none yet.
+            self.fan().snapshot = false;
+        }
         let mut bytes = std::mem::take(&mut self.fan().unit);
         bytes.clear();
         let packed = self.pack(&mut bytes, servers);
@@ -277,7 +305,7 @@ impl Session {
         self.lead = main;
         self.transaction.failed |= result.failed;
         if result.status == TransactionStatus::Idle {
-            self.fan().wrote = false;
+            (self.fan().wrote, self.fan().snapshot) = (false, false);
         }
         self.on_ready(result.status)?;
         Ok(true)

@@ -38,7 +38,7 @@ impl Session {
         let mut bytes = Vec::with_capacity(16);
         frontend::query(&mut bytes, b"COMMIT");
         let servers = self.links.which(Link::in_transaction);
-        self.fan().internal = false;
+        (self.fan().internal, self.fan().snapshot) = (false, false);
         if servers == 0 {
             // The client's COMMIT has ended it.
             return Ok(None);
@@ -55,7 +55,7 @@ impl Session {
     /// Rolls the transaction back that was ours.
     pub(super) async fn end_internal(&mut self, sql: &str) -> Result<(), End> {
         let servers = self.links.which(Link::in_transaction);
-        self.fan().internal = false;
+        (self.fan().internal, self.fan().snapshot) = (false, false);
         self.run_on(servers, sql).await.map(drop)
     }
 
@@ -69,6 +69,7 @@ impl Session {
         message: &[u8],
         until: Until,
     ) -> Result<Committed, End> {
+        self.fan().snapshot = false;
         let decisions = self.worker.proxy.decisions.get().cloned();
         if let Some(decisions) = decisions.filter(|_| self.fan().wrote) {
             return self.commit_two_phase(&decisions, servers, message, until).await;

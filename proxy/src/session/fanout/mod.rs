@@ -13,6 +13,7 @@
 //! are locked in the same order by everybody; the others follow, all at once.
 
 mod batch;
+mod catalog;
 mod commit;
 mod copying;
 mod exchange;
@@ -22,31 +23,36 @@ mod lock;
 mod pack;
 mod plan;
 mod query;
+mod snapshot;
 mod targets;
 mod two_phase;
 mod unit;
 mod values;
 
+pub(super) use plan::first_word;
+
 use super::link::{Link, Servers, bit};
 use super::links::LinkError;
 use super::{End, Session};
-use crate::config::ClusteringMode;
 use crate::fanout::only_reads;
 use crate::plugin::contract::{Kind, Servers as Wanted, Verdict};
 use crate::protocol::PgError;
 use crate::protocol::backend::TransactionStatus;
+use crate::routing::Scope;
 use crate::worker::Worker;
 use lock::{Numbered, Serial};
 use std::collections::HashMap;
 use std::rc::Rc;
 
 /// A session's part in native replication.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Fanout {
     /// A transaction of ours is open, around statements of the client's.
     internal: bool,
     /// It was begun for values of the statement that comes next.
     fresh: bool,
+    /// The transaction has its snapshot, the same on all servers.
+    snapshot: bool,
     /// The transaction has written.
     wrote: bool,
     /// It is serializable: which of two succeeds is decided when it commits.
@@ -81,6 +87,8 @@ pub struct Fanout {
     numbered: Vec<Numbered>,
     /// What perhaps only the main server has numbered.
     uneven: Vec<Numbered>,
+    /// That of the session, while it has one of its own: see [`catalog`].
+    shared_scope: Option<Rc<Scope>>,
     /// Reused for each unit.
     unit: Vec<u8>,
 }
@@ -88,7 +96,7 @@ pub struct Fanout {
 impl Fanout {
     /// For a session of this worker, if it takes part.
     pub fn of(worker: &Worker) -> Option<Box<Self>> {
-        let replicates = worker.proxy.cluster.mode == ClusteringMode::NativeReplication;
+        let replicates = worker.proxy.cluster.mode.replicates();
         replicates.then(Box::default)
     }
 

@@ -14,6 +14,8 @@ pub(super) enum Order {
     Commit,
     /// PREPARE TRANSACTION: main first, and all or none.
     Prepare,
+    /// COMMIT PREPARED: main first; what was written becomes visible.
+    Finish,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,7 +86,7 @@ pub(super) fn plan(verdict: &Verdict, status: TransactionStatus, first: &str) ->
         // Outside of a transaction these are errors, or about what is held.
         Kind::Lock | Kind::Cursor if idle => session,
         Kind::Cursor => Plan { writes: true, ..work },
-        Kind::FinishPrepared => Plan { internal: false, ..work },
+        Kind::FinishPrepared => Plan { order: Order::Finish, internal: false, ..work },
         _ if effects.contains(Effects::TRANSACTION_INSIDE) => Plan { internal: false, ..work },
         _ if effects.contains(Effects::UNUSED_DATABASE) => Plan { internal: false, ..work },
         Kind::Utility if takes_no_transaction(first) => Plan { internal: false, ..work },
@@ -102,7 +104,7 @@ fn takes_no_transaction(first: &str) -> bool {
 }
 
 /// The first word of a statement, behind comments and blanks.
-pub(super) fn first_word(text: &[u8]) -> &str {
+pub(in super::super) fn first_word(text: &[u8]) -> &str {
     let text = std::str::from_utf8(text).unwrap_or_default();
     let rest = behind_comments(text);
     let end = rest.find(|char: char| !char.is_ascii_alphabetic()).unwrap_or(rest.len());

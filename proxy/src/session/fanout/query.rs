@@ -88,6 +88,10 @@ impl Session {
     ) -> std::result::Result<(usize, Result), LinkError> {
         let (verdict, kind) = (what.verdict(), classified.verdict().kind);
         let main = main_of(servers);
+        if kind == Kind::Rollback {
+            // The transaction that it may begin has none yet.
+            self.fan().snapshot = false;
+        }
         if verdict.effects.contains(Effects::UNUSED_DATABASE) {
             self.worker.proxy.close_unused();
         }

@@ -75,6 +75,8 @@ impl Session {
     ) -> std::result::Result<Result, End> {
         let mut servers = servers;
         let mut plan = plan;
+        let gate = self.worker.proxy.commit_gate.clone();
+        let _inside = if plan.order == Order::Finish { Some(gate.pass().await) } else { None };
         loop {
             let begins = plan.internal && !self.fan().internal;
             let fresh = std::mem::take(&mut self.fan().fresh);
@@ -317,6 +319,7 @@ impl Session {
         if status == TransactionStatus::Idle {
             let fan = self.fan();
             (fan.internal, fan.wrote, fan.serializable) = (false, false, false);
+            fan.snapshot = false;
         }
         self.answered += 1;
         let received = self.client.inbox.take_read();
