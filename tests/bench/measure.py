@@ -94,11 +94,11 @@ class Pgbench:
             before = subject.cpu_seconds()
             output = self.pgbench(subject, load, "-T", str(self.seconds))
             user, system = taken(before, subject.cpu_seconds())
+            run = Run(subject.name, number, figure(r"tps = ([\d.]+)", output))
+            transactions = figure(r"transactions actually processed: (\d+)", output)
         except Failed as failure:
             return Run(subject.name, number, None, failure=str(failure))
-        run = Run(subject.name, number, figure(r"tps = ([\d.]+)", output))
         if subject.pid is not None:
-            transactions = figure(r"transactions actually processed: (\d+)", output)
             run.user_us = max(0.0, user - logins[0]) * 1e6 / transactions
             run.system_us = max(0.0, system - logins[1]) * 1e6 / transactions
             run.resident_kib = processes.resident_kib(subject.pid)
