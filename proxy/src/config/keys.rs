@@ -46,6 +46,7 @@ pub(super) const TOP: &[&str] = &[
     "work_dir",
     "pool_mode",
     "pinning",
+    "prepare_unnamed",
     "max_prepared_statements",
     "default_pool_size",
     "max_db_connections",

@@ -184,7 +184,7 @@ impl ServerConn {
                 }
             }
         }
-        self.state = State::fresh();
+        self.state.reset();
         self.hand_back();
     }
 

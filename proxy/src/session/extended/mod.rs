@@ -8,6 +8,7 @@
 mod batch;
 mod send;
 mod shared;
+mod unnamed;
 mod values;
 
 pub use batch::Batch;
