@@ -129,9 +129,9 @@ fn is_up_to_date(plugin: &Path, folder: &Path) -> bool {
 
 /// Reads go to the standby unless something is in the way.
 fn builder(plugin: &Path) -> Builder {
-    Proxy::builder(primary_and_standby())
-        .weights(&[0.0, 1.0])
-        .plugin_entry("fresh", &format!("path = {plugin:?}"))
+    // Interpreters are slow, and a deadline is wall time.
+    let entry = format!("path = {plugin:?}\ndeadline = \"10s\"");
+    Proxy::builder(primary_and_standby()).weights(&[0.0, 1.0]).plugin_entry("fresh", &entry)
 }
 
 #[track_caller]
