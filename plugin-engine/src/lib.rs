@@ -29,17 +29,29 @@ const TABLES_PER_COMPONENT: u32 = 3;
 /// together.
 ///
 /// The room is reserved address space (about 4 GiB an instance), not memory.
-/// Where so much is not to be had (`ulimit -v`, valgrind) each instance looks
-/// for its own when it is made, which takes longer.
 /// Precompiled code fits any engine of this function, whatever `instances` is.
 pub fn engine(instances: u32) -> Result<Engine, EngineError> {
-    let pooling = InstanceAllocationStrategy::Pooling(pool(instances));
-    build(pooling)
-        .or_else(|refused| build(InstanceAllocationStrategy::OnDemand).map_err(|_| refused))
-        .map_err(EngineError::Settings)
+    build(instances).map_err(EngineError::Settings)
 }
 
-fn build(allocation: InstanceAllocationStrategy) -> wasmtime::Result<Engine> {
+/// An engine with room for `wanted` plugins, or for fewer where so much address space is not to be had (`ulimit -v`,
+/// valgrind), but no fewer than `least`. With how many it has become.
+pub fn engine_within(least: u32, wanted: u32) -> Result<(Engine, u32), EngineError> {
+    let refused = match build(wanted) {
+        Ok(engine) => return Ok((engine, wanted)),
+        Err(error) => error,
+    };
+    let mut fewer = wanted;
+    while fewer > least {
+        fewer = (fewer - fewer.div_ceil(4)).max(least);
+        if let Ok(engine) = build(fewer) {
+            return Ok((engine, fewer));
+        }
+    }
+    Err(EngineError::Settings(refused))
+}
+
+fn build(instances: u32) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
 
     // Naming the target turns off the detection of this machine's CPU: what is
@@ -58,7 +70,7 @@ fn build(allocation: InstanceAllocationStrategy) -> wasmtime::Result<Engine> {
     // copy-on-write: microseconds, so that a fresh one after a trap, or for a
     // swap, costs nothing that a client would notice.
     config.memory_init_cow(true);
-    config.allocation_strategy(allocation);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
 
     // Function names in backtraces, but no files and lines: plugins are built
     // without debug information.

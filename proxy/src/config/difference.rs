@@ -52,7 +52,7 @@ fn compared(old: &Config, new: &Config) -> (Difference, &'static [&'static str])
         reload:
             replicate_select insert_lock replication_stop_on_mismatch
             failover_if_affected_tuples_mismatch replication_deadlock_timeout
-            max_client_conn reserved_connections pinning prepare_unnamed max_prepared_statements
+            max_client_conn reserved_connections pinning max_prepared_statements
             default_pool_size max_pool min_pool_size reserve_pool_size reserve_pool_timeout
             max_db_connections max_user_connections max_db_client_connections
             max_user_client_connections databases query_wait_timeout

@@ -46,7 +46,6 @@ pub(super) const TOP: &[&str] = &[
     "work_dir",
     "pool_mode",
     "pinning",
-    "prepare_unnamed",
     "max_prepared_statements",
     "default_pool_size",
     "max_db_connections",

@@ -66,9 +66,7 @@ pub struct Config {
     /// In pool modes other than session: what cannot be shared keeps its
     /// session on its server connection. Off: it is refused.
     pub pinning: bool,
-    /// A text that a client parses again and again without a name is prepared once.
-    pub prepare_unnamed: bool,
-    /// Statements of ours prepared on one server connection. At least 1.
+    /// In these modes: statements prepared on one server connection. At least 1.
     pub max_prepared_statements: usize,
     /// Most connections to one server for one user and database. At least 1.
     pub default_pool_size: usize,

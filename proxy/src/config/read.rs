@@ -55,7 +55,6 @@ pub(super) fn config<'a>(table: &'a DeTable<'a>, source: &Path, problems: &'a Pr
 
         pool_mode: read_overrides::pool_mode(&top).unwrap_or(PoolMode::Session),
         pinning: top.boolean("pinning", true),
-        prepare_unnamed: top.boolean("prepare_unnamed", false),
         max_prepared_statements: top.integer("max_prepared_statements", 200, 1..=1_000_000),
         default_pool_size: top.integer("default_pool_size", 90, 1..=1_000_000),
         max_db_connections: databases.connections,

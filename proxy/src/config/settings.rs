@@ -45,7 +45,7 @@ fn values(config: &Config) -> Vec<(&'static str, String)> {
         port listen_addresses unix_socket_directories unix_socket_permissions worker_threads
         max_client_conn num_init_children reserved_connections listen_backlog_multiplier
         backend_clustering_mode replicate_select insert_lock replication_stop_on_mismatch
-        failover_if_affected_tuples_mismatch replication_deadlock_timeout work_dir pool_mode pinning prepare_unnamed max_prepared_statements
+        failover_if_affected_tuples_mismatch replication_deadlock_timeout work_dir pool_mode pinning max_prepared_statements
         default_pool_size max_pool min_pool_size reserve_pool_size reserve_pool_timeout max_db_connections max_user_connections max_db_client_connections
         max_user_client_connections query_wait_timeout
         reset_query_list connection_cache connection_life_time child_life_time child_max_connections

@@ -5,35 +5,21 @@
 //! A read that fills its buffer doubles the next one, so that large results
 //! flow in few system calls.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// The size of a fresh buffer; those of this size are kept as spares.
+/// The size of a fresh buffer; only buffers of this size are kept as spares.
 const SMALL: usize = 16 * 1024;
 /// How far the buffer grows by itself; a single longer frame grows it further.
 const LARGE: usize = 256 * 1024;
 /// Spare buffers a worker keeps.
 const SPARES: usize = 64;
 
-/// The same of larger ones, as long as large results flow.
-const LARGE_SPARES: usize = 4;
-
 thread_local! {
     static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
-    static LARGE_SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
-    /// Since somebody looked last, a large one was wanted.
-    static FLOWS: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Frees the larger spares of this thread if nobody has wanted one since this
-/// was last asked.
-pub fn rest() {
-    if !FLOWS.replace(false) {
-        LARGE_SPARE.take();
-    }
 }
 
 fn borrow_buffer(size: usize) -> Box<[u8]> {
@@ -41,16 +27,6 @@ fn borrow_buffer(size: usize) -> Box<[u8]> {
         && let Some(buffer) = SPARE.with_borrow_mut(Vec::pop)
     {
         return buffer;
-    }
-    if size > SMALL {
-        FLOWS.set(true);
-        let kept = LARGE_SPARE.with_borrow_mut(|spare| {
-            let at = spare.iter().rposition(|buffer| buffer.len() == size)?;
-            Some(spare.swap_remove(at))
-        });
-        if let Some(buffer) = kept {
-            return buffer;
-        }
     }
     vec![0; size].into_boxed_slice()
 }
@@ -61,13 +37,6 @@ fn give_back(buffer: Box<[u8]>) {
             if spare.len() < SPARES {
                 spare.push(buffer);
             }
-        });
-    } else if (SMALL + 1..=LARGE).contains(&buffer.len()) {
-        LARGE_SPARE.with_borrow_mut(|spare| {
-            if spare.len() == LARGE_SPARES {
-                spare.remove(0);
-            }
-            spare.push(buffer);
         });
     }
 }
@@ -187,6 +156,3 @@ impl Inbox {
         Poll::Ready(Ok(count))
     }
 }
-
-#[cfg(test)]
-mod tests;

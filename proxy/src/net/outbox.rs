@@ -4,11 +4,6 @@ use super::Stream;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-/// Memory for what is larger than this is not kept, even while data flows.
-const MOST: usize = 256 * 1024;
-/// What an idle connection to a server may keep.
-const FEW: usize = 4 * 1024;
-
 /// What could not be written at once. It stays empty as long as the other
 /// side reads as fast as we write; while it is not empty nothing more is read
 /// for it, so it is bounded by one buffer.
@@ -35,13 +30,6 @@ impl Outbox {
     pub fn lay_down(&mut self) {
         if self.pending.is_empty() {
             self.pending = Vec::new();
-        }
-    }
-
-    /// The same, but for what a statement may need.
-    pub fn lay_down_large(&mut self) {
-        if self.pending.capacity() > FEW {
-            self.lay_down();
         }
     }
 
@@ -74,7 +62,7 @@ impl Outbox {
             }
         }
         self.written = 0;
-        if self.pending.capacity() > MOST {
+        if self.pending.capacity() > 64 * 1024 {
             self.pending = Vec::new();
         } else {
             self.pending.clear();

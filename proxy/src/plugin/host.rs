@@ -70,7 +70,11 @@ impl PluginHost {
     /// Loads and tries out all plugins; they stand in the chains as they stand
     /// here. Blocks, for seconds if a large plugin has to be compiled.
     pub fn new(sources: Vec<PluginSource>, options: Options) -> Result<Arc<Self>, PluginError> {
-        let engine = waypool_plugin_engine::engine(instances(options.workers, sources.len()))?;
+        let (least, wanted) = instances(options.workers, sources.len());
+        let (engine, room) = waypool_plugin_engine::engine_within(least, wanted)?;
+        if room < wanted {
+            tracing::warn!("little address space: room for {room} instances of plugins, not {wanted}");
+        }
         // Before anything is tried out: that has to end, too.
         ticker::start(&engine).map_err(PluginError::Ticker)?;
         let linker = guest::linker(&engine).map_err(waypool_plugin_engine::EngineError::Settings)?;
@@ -442,9 +446,11 @@ impl PluginHost {
 
 /// Instances alive at a time: each worker has one a plugin, twice as many as
 /// are configured now. Transactions keep theirs of earlier generations, and
-/// some more while plugins are tried out.
-fn instances(workers: usize, plugins: usize) -> u32 {
-    u32::try_from(workers.max(1) * (plugins + 8) * 2 + 16).unwrap_or(u32::MAX)
+/// some more while plugins are tried out. And how many it cannot do without.
+fn instances(workers: usize, plugins: usize) -> (u32, u32) {
+    let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
+    let workers = workers.max(1);
+    (count(workers * plugins + 1), count(workers * (plugins + 8) * 2 + 16))
 }
 
 /// The first failures of a kind are all logged; then ever fewer, as the counters tell the

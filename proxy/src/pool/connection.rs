@@ -184,7 +184,7 @@ impl ServerConn {
                 }
             }
         }
-        self.state.reset();
+        self.state = State::fresh();
         self.hand_back();
     }
 

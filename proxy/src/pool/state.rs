@@ -28,14 +28,6 @@ impl State {
         State { settings: Some(Applied::default()), ..State::default() }
     }
 
-    /// The reset queries have been run. Whether they drop statements is known to
-    /// those who wrote them.
-    pub fn reset(&mut self) {
-        let mut statements = std::mem::take(&mut self.statements);
-        statements.doubt_all();
-        *self = State { statements, ..State::fresh() };
-    }
-
     pub fn is_fresh(&self) -> bool {
         let no_settings = self.settings.as_ref().is_some_and(|settings| settings.is_empty());
         no_settings && self.sql_statements.is_empty() && self.statements.is_empty()

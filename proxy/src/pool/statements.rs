@@ -43,8 +43,7 @@ impl Shared {
         &self.parse[HEADER_LEN..HEADER_LEN + NAME_LEN]
     }
 
-    /// The body of its Parse behind the name.
-    pub fn text_and_types(&self) -> &[u8] {
+    fn text_and_types(&self) -> &[u8] {
         &self.parse[HEADER_LEN + NAME_LEN + 1..]
     }
 }
@@ -80,16 +79,6 @@ impl SharedStatements {
             entry.upgrade().map_or(0, |shared| self.hasher.hash_one(shared.text_and_types()))
         });
         shared
-    }
-
-    /// The same without making one.
-    pub fn known(&self, text_and_types: &[u8]) -> Option<Arc<Shared>> {
-        let hash = self.hasher.hash_one(text_and_types);
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |entry: &Weak<Shared>| {
-            entry.upgrade().is_some_and(|shared| shared.text_and_types() == text_and_types)
-        };
-        known.find(hash, same).and_then(Weak::upgrade)
     }
 
     /// Live and dead ones.

@@ -109,7 +109,6 @@ impl Session {
             self.reading = Vec::new();
         }
         self.client.outbox.lay_down();
-        self.links.iter_mut().for_each(|(_, link)| link.conn.outbox.lay_down_large());
     }
 }
 

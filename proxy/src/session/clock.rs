@@ -7,7 +7,6 @@
 
 use crate::config::{Config, show_duration};
 use crate::life::Phase;
-use crate::net::inbox;
 use crate::protocol::PgError;
 use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
@@ -125,7 +124,6 @@ pub async fn look(worker: Rc<Worker>) {
             _ = phase.wait_for(|phase| *phase >= Phase::Fast) => return,
         }
         worker.clocks.look(&limits);
-        inbox::rest();
     }
 }
 

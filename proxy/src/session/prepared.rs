@@ -212,7 +212,6 @@ impl Prepared {
 
     pub fn undo(&mut self, undo: Undo) {
         match undo {
-            Undo::Parse { name, .. } if name.is_empty() => self.unnamed = None,
             Undo::Parse { name, before: Some(before), .. } => {
                 self.named.insert(name, before);
             }
@@ -223,11 +222,6 @@ impl Prepared {
             Undo::Shared(_) => {}
             Undo::Prepare { statement, server } => statement.on.set(statement.on.get() & !bit(server)),
         }
-    }
-
-    /// The client's unnamed statement is this one.
-    pub fn set_unnamed(&mut self, statement: Rc<Statement>) {
-        self.unnamed = Some(statement);
     }
 
     /// A simple Query drops the unnamed statement.

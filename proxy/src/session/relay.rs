@@ -160,16 +160,11 @@ impl Session {
                 // The client hears of it in our words, or not at all.
                 return self.lost(id, &fatal);
             }
-            if id == self.lead
-                && is_outdated(&scan, bytes)
-                && (self.sharing.is_on() || self.worker.proxy.config().prepare_unnamed)
-            {
-                // It is run again on another connection.
-                let may_go = self.sharing.is_on() || !self.sticky;
+            if id == self.lead && self.sharing.is_on() && is_outdated(&scan, bytes) {
                 let alone = !link.relayed && link.replies.cycles() == 1 && !self.retry.is_empty();
                 // All are prepared anew from now on.
                 self.worker.proxy.statements.outdated();
-                if alone && may_go && self.transaction.status == TransactionStatus::Idle && !self.healed {
+                if alone && self.transaction.status == TransactionStatus::Idle && !self.healed {
                     self.healed = true;
                     return self.refused_read(id);
                 }

@@ -30,7 +30,6 @@ fn defaults() {
     assert_eq!(config.work_dir, Path::new("."));
     assert_eq!(config.pool_mode, PoolMode::Session);
     assert!(config.pinning);
-    assert!(!config.prepare_unnamed);
     assert_eq!(config.max_prepared_statements, 200);
     assert_eq!(config.default_pool_size, 90);
     assert_eq!(config.max_db_connections, None);

@@ -8,7 +8,6 @@
 mod batch;
 mod send;
 mod shared;
-mod unnamed;
 mod values;
 
 pub use batch::Batch;

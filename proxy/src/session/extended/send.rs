@@ -111,9 +111,6 @@ impl Session {
 
     /// What a Bind needs of the statements prepared by SQL.
     fn bring_bound(&mut self, at: usize, lead: usize) {
-        if self.prepared.sql.is_empty() {
-            return;
-        }
         let message = self.batch.messages[at].clone();
         let name = Bind::read(self.message_body(&message)).map(|bind| bind.statement);
         let by_sql = name.filter(|name| self.prepared.get(name).is_none());
@@ -201,19 +198,16 @@ impl Session {
     fn before_parse(&mut self, message: &Message, classified: Option<&Rc<Classified>>) -> Ours {
         let (lead, others) = (self.lead, self.cycle.others);
         let frame = frame_of(&self.client.inbox, message);
-        let parsed = Parse::read(&frame[HEADER_LEN..]).zip(classified);
-        if let Some((parse, classified)) = parsed
-            && self.shares(parse, frame, classified)
-        {
-            return self.before_shared_parse(message, classified);
-        }
         let Some(link) = self.links.get_mut(lead) else {
             return Ours::default();
         };
-        let Some((parse, classified)) = parsed else {
+        let (Some(parse), Some(classified)) = (Parse::read(&frame[HEADER_LEN..]), classified) else {
             link.replies.ack(true, None);
             return Ours::default();
         };
+        if self.sharing.is_on() && !parse.statement.is_empty() {
+            return self.before_shared_parse(message, classified);
+        }
         let mut ours = Ours::default();
         if self.prepared.take_stale(parse.statement, lead) {
             frontend::close_statement(&mut ours.bytes, parse.statement);
@@ -320,9 +314,7 @@ impl Session {
         match Named::read(body_of(&self.client.inbox, message)) {
             Some(Named::Statement(name)) => {
                 let shared = self.prepared.get(name).is_some_and(|statement| statement.as_shared().is_some());
-                // The unnamed one passes: whatever has none on the server goes.
-                let ours_only = shared && !name.is_empty();
-                if ours_only || (self.sharing.is_on() && name.starts_with(PREFIX)) {
+                if shared || (self.sharing.is_on() && name.starts_with(PREFIX)) {
                     // Others may have it.
                     frontend::close_statement(&mut ours.bytes, NOTHING);
                     ours.instead = true;

@@ -29,23 +29,19 @@ impl Session {
         Statement::shared(asked, edited.is_some(), shared, what)
     }
 
-    /// A Parse of a statement that has a name of ours on the servers.
+    /// A Parse that gives its statement a name.
     pub(super) fn before_shared_parse(&mut self, message: &Message, what: &Rc<Classified>) -> Ours {
         let (lead, others) = (self.lead, self.cycle.others);
         let frame = frame_of(&self.client.inbox, message);
         let Some(parse) = Parse::read(&frame[HEADER_LEN..]) else {
             return Ours::default();
         };
-        let unnamed = parse.statement.is_empty();
         let name: Box<[u8]> = parse.statement.into();
-        if !unnamed && self.prepared.get(&name).is_some() {
+        if self.prepared.get(&name).is_some() {
             return self.before_second_parse(&name);
         }
         let edited = edited(what, &frame[HEADER_LEN..], parse);
-        let statement = match unnamed {
-            true => self.share_unnamed(message, what),
-            false => Rc::new(self.share(frame, edited.as_deref(), what.clone())),
-        };
+        let statement = Rc::new(self.share(frame, edited.as_deref(), what.clone()));
         let Some(shared) = statement.as_shared().cloned() else {
             return Ours::default();
         };
@@ -53,10 +49,7 @@ impl Session {
         buffers::take_up(&mut bytes);
         let prepares = self.prepare_shared(&shared, lead, &mut bytes);
         let on = prepares.then_some(OnServer { shared, server: lead });
-        let undo = match unnamed {
-            true => self.name_unnamed(statement.clone(), on),
-            false => Some(self.prepared.name(&name, statement.clone(), on)),
-        };
+        let undo = Some(self.prepared.name(&name, statement.clone(), on));
         if let Some(link) = self.links.get_mut(lead) {
             link.conn.meter.count(Counter::ClientParses);
             match prepares {
@@ -130,7 +123,7 @@ impl Session {
     /// nor must the server find something of others by that name.
     pub(super) fn before_unknown(&mut self, name: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        if (self.sharing.is_on() || self.prepares_unnamed())
+        if self.sharing.is_on()
             && (name.is_empty() || name.starts_with(PREFIX))
             && let Some(link) = self.links.get_mut(self.lead)
         {
