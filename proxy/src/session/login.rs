@@ -142,7 +142,6 @@ impl Guest {
     async fn stay(&mut self) -> End {
         let Guest { session, stop, .. } = self;
         let member = session.member.clone();
-        let mut news = stop.clone();
         let told = async {
             tokio::select! {
                 biased;
@@ -152,19 +151,9 @@ impl Guest {
         };
         let left = {
             let (mut run, mut told) = (pin!(session.run()), pin!(told));
-            let mut asked = false;
-            poll_fn(|cx| {
-                if let Poll::Ready(ended) = run.as_mut().poll(cx) {
-                    return Poll::Ready(Left::Ended(ended.err().unwrap_or(End::Client)));
-                }
-                // The task runs for each statement. It has left its waker there
-                // once: what has not changed since need not be asked again.
-                if asked && !member.kill.is_raised() && news.has_changed().is_ok_and(|changed| !changed) {
-                    return Poll::Pending;
-                }
-                asked = true;
-                news.mark_unchanged();
-                told.as_mut().poll(cx)
+            poll_fn(|cx| match run.as_mut().poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(Left::Ended(ended.err().unwrap_or(End::Client))),
+                Poll::Pending => told.as_mut().poll(cx),
             })
             .await
         };
