@@ -170,12 +170,13 @@ fn pg_status(backend: &Backend) -> &'static str {
 
 /// The role that the proxy gives it.
 fn role(cluster: &Cluster, backend: &Backend) -> &'static str {
-    match (cluster.mode, cluster.is_primary(backend.id)) {
-        (mode, true) if mode == ClusteringMode::Raw || mode.replicates() => "main",
-        (mode, false) if mode == ClusteringMode::Raw || mode.replicates() => "replica",
-        (_, true) => "primary",
-        (_, false) if backend.role() == Role::Unknown => "unknown",
-        (_, false) => "standby",
+    let alike = cluster.mode == ClusteringMode::Raw || cluster.mode.replicates();
+    match (alike, cluster.is_primary(backend.id)) {
+        (true, true) => "main",
+        (true, false) => "replica",
+        (false, true) => "primary",
+        (false, false) if backend.role() == Role::Unknown => "unknown",
+        (false, false) => "standby",
     }
 }
 

@@ -2,6 +2,7 @@
 //! transactions, and what the next one has to do about it.
 
 use super::statements::OnConnection;
+use crate::protocol::sql::identifier;
 use std::sync::Arc;
 
 /// Parameters that are set, each with the statement that set it, in the order
@@ -86,14 +87,10 @@ fn text(statement: &[u8]) -> String {
 }
 
 fn reset(name: &str) -> String {
-    let quoted: Vec<_> = name.split('.').map(quote).collect();
+    let quoted: Vec<_> = name.split('.').map(identifier).collect();
     format!("RESET {}", quoted.join("."))
 }
 
 fn deallocate(name: &str) -> String {
-    format!("DEALLOCATE {}", quote(name))
-}
-
-fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    format!("DEALLOCATE {}", identifier(name))
 }

@@ -36,10 +36,8 @@ use newcomer::Newcomer;
 use places::Place;
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
@@ -130,39 +128,19 @@ async fn arrive(
     None
 }
 
-/// Why a session is over.
-enum Left {
-    Ended(End),
-    Killed,
-    Stopped,
-}
-
 impl Guest {
     /// Until the session ends, for whatever reason.
     async fn stay(&mut self) -> End {
         let Guest { session, stop, .. } = self;
         let member = session.member.clone();
-        let told = async {
-            tokio::select! {
-                biased;
-                () = member.kill.wait() => Left::Killed,
-                _ = stop.wait_for(|phase| *phase >= Phase::Fast) => Left::Stopped,
-            }
-        };
-        let left = {
-            let (mut run, mut told) = (pin!(session.run()), pin!(told));
-            poll_fn(|cx| match run.as_mut().poll(cx) {
-                Poll::Ready(ended) => Poll::Ready(Left::Ended(ended.err().unwrap_or(End::Client))),
-                Poll::Pending => told.as_mut().poll(cx),
-            })
-            .await
-        };
-        match left {
-            Left::Ended(end) => end,
-            Left::Killed => session.killed(),
-            Left::Stopped => {
-                End::Fatal(PgError::fatal("57P01", "terminating connection due to administrator command"))
-            }
+        tokio::select! {
+            biased;
+            ended = session.run() => ended.err().unwrap_or(End::Client),
+            () = member.kill.wait() => session.killed(),
+            _ = stop.wait_for(|phase| *phase >= Phase::Fast) => End::Fatal(PgError::fatal(
+                "57P01",
+                "terminating connection due to administrator command",
+            )),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::{End, Session, Step};
 use crate::admin::{route, show};
 use crate::plugin::contract::{Effects, Kind, Servers as Wanted, Verdict};
 use crate::protocol::backend::{TransactionStatus, ready_for_query, text_result};
+use crate::protocol::sql::identifier;
 use crate::protocol::{Frame, HEADER_LEN, PgError, frontend};
 use crate::routing::{self, CLASSIFY_LIMIT, Classified, Explained, REPEATED_LIMIT, Sent, SessionState};
 use crate::wal;
@@ -437,7 +438,7 @@ impl Session {
             return;
         };
         let on = self.to_deallocate(name).map_or(0, |(_, on)| on);
-        let statement = format!("{REPEATED}DEALLOCATE \"{}\"", name.replace('"', "\"\""));
+        let statement = format!("{REPEATED}DEALLOCATE {}", identifier(name));
         for (_, link) in self.links.iter_mut().filter(|(id, _)| on & !bit(lead) & bit(*id) != 0) {
             link.run_unseen(&statement);
         }

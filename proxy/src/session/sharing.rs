@@ -15,6 +15,7 @@ use crate::plugin::contract::{Effects, Kind, Servers as Wanted, Verdict};
 use crate::pool::{Parameters, ServerConn};
 use crate::protocol::PgError;
 use crate::protocol::backend::{TransactionStatus, parameter_status};
+use crate::protocol::sql::identifier;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -360,8 +361,7 @@ impl Session {
             if stays {
                 link.conn.state.has_name(name.to_owned());
             }
-            let name = name.replace('"', "\"\"");
-            link.run_unseen(&format!("{}PREPARE \"{name}\" AS SELECT", super::links::REPEATED));
+            link.run_unseen(&format!("{}PREPARE {} AS SELECT", super::links::REPEATED, identifier(name)));
         }
     }
 }

@@ -26,7 +26,8 @@ impl Session {
         };
         let fanned = fan.in_cycle;
         let failed = self.has_failed() && !self.cycle.is_open();
-        if !fanned && !failed && !self.batch_needs_snapshot() && !self.batch_goes_everywhere() {
+        let everywhere = fanned || failed || self.batch_goes_everywhere();
+        if !everywhere && !self.batch_needs_snapshot() {
             return Ok(None);
         }
         if self.is_busy() {
@@ -41,11 +42,11 @@ impl Session {
         if failed && !self.may_run_failed() {
             return Err(LinkError::Statement(aborted()));
         }
-        self.cut_at_ends();
-        if !fanned && !failed && !self.batch_goes_everywhere() {
+        if !everywhere {
             Box::pin(self.take_snapshot()).await?;
             return Ok(None);
         }
+        self.cut_at_ends();
         let Some(wanted) = self.batch_values()? else {
             return Ok(Some(Step::Wait));
         };

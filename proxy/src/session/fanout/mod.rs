@@ -49,7 +49,7 @@ use std::rc::Rc;
 pub struct Fanout {
     /// A transaction of ours is open, around statements of the client's.
     internal: bool,
-    /// It was begun for values of the statement that comes next.
+    /// It was begun for values, or a snapshot, of the statement that comes next.
     fresh: bool,
     /// The transaction has its snapshot, the same on all servers.
     snapshot: bool,

@@ -67,22 +67,8 @@ pub(super) fn plan(verdict: &Verdict, status: TransactionStatus, first: &str) ->
     match verdict.kind {
         Kind::Commit if !idle => Plan { order: Order::Commit, writes: true, ..session },
         Kind::PrepareTransaction if !idle => Plan { order: Order::Prepare, writes: true, ..session },
-        Kind::Begin
-        | Kind::Commit
-        | Kind::Rollback
-        | Kind::Savepoint
-        | Kind::Release
-        | Kind::RollbackTo
-        | Kind::PrepareTransaction
-        | Kind::Set
-        | Kind::SetLocal
-        | Kind::Reset
-        | Kind::Discard
-        | Kind::Show
-        | Kind::Empty
-        | Kind::Prepare
-        | Kind::Deallocate
-        | Kind::Listen => session,
+        Kind::Prepare => session,
+        kind if looks_at_nothing(kind) => session,
         // Outside of a transaction these are errors, or about what is held.
         Kind::Lock | Kind::Cursor if idle => session,
         Kind::Cursor => Plan { writes: true, ..work },
@@ -95,6 +81,28 @@ pub(super) fn plan(verdict: &Verdict, status: TransactionStatus, first: &str) ->
         }
         _ => work,
     }
+}
+
+/// It is about the session or its transaction: neither tables nor rows are looked at.
+pub(super) fn looks_at_nothing(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Empty
+            | Kind::Begin
+            | Kind::Commit
+            | Kind::Rollback
+            | Kind::Savepoint
+            | Kind::Release
+            | Kind::RollbackTo
+            | Kind::PrepareTransaction
+            | Kind::Set
+            | Kind::SetLocal
+            | Kind::Reset
+            | Kind::Discard
+            | Kind::Show
+            | Kind::Deallocate
+            | Kind::Listen
+    )
 }
 
 /// What never runs inside a transaction, or does not need one; whatever else

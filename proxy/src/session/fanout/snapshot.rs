@@ -9,7 +9,7 @@
 use super::super::links::LinkError;
 use super::super::{End, Session};
 use super::exchange::error_of;
-use super::plan::plan;
+use super::plan::{looks_at_nothing, plan};
 use crate::config::ClusteringMode;
 use crate::fanout::Until;
 use crate::plugin::contract::{Effects, Kind, Verdict};
@@ -54,15 +54,12 @@ impl Session {
         frontend::query(&mut bytes, b"SELECT 1");
         let mut answers = self.tell_all(servers, begins, &bytes, Until::Ready);
         self.hear_rows(&mut answers).await?;
+        self.note_begun(begins, &answers);
         answers.retain(|(_, hearing)| !hearing.is_lost());
         if answers.is_empty() {
             return Err(LinkError::End(End::Fatal(super::nobody())));
         }
-        let fan = self.fan();
-        if begins {
-            (fan.internal, fan.fresh) = (true, true);
-        }
-        fan.snapshot = true;
+        self.fan().snapshot = true;
         match answers.iter().find_map(|(_, hearing)| error_of(hearing)) {
             Some(error) => Err(self.fails(error).await?),
             None => Ok(()),
@@ -85,28 +82,10 @@ impl Session {
     }
 }
 
-/// In a transaction: what PostgreSQL takes a snapshot for, or may.
+/// In a transaction: what PostgreSQL takes a snapshot for, or may. Locks come first,
+/// so that what is seen is from afterwards.
 fn takes_snapshot(verdict: &Verdict) -> bool {
-    !matches!(
-        verdict.kind,
-        Kind::Empty
-            | Kind::Begin
-            | Kind::Commit
-            | Kind::Rollback
-            | Kind::Savepoint
-            | Kind::Release
-            | Kind::RollbackTo
-            | Kind::PrepareTransaction
-            | Kind::Set
-            | Kind::SetLocal
-            | Kind::Reset
-            | Kind::Show
-            // Locks come first, so that what is seen is from afterwards.
-            | Kind::Lock
-            | Kind::Deallocate
-            | Kind::Discard
-            | Kind::Listen
-    )
+    verdict.kind != Kind::Lock && !looks_at_nothing(verdict.kind)
 }
 
 fn too_long() -> PgError {

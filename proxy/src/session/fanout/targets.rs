@@ -2,6 +2,7 @@
 //!
 //! No more than `insert_lock` has to know; what is not understood is left out.
 
+use crate::protocol::sql::identifier;
 use std::iter::Peekable;
 use waypool_scan::{Token, TokenKind, Tokens};
 
@@ -109,10 +110,10 @@ impl<I: Iterator<Item = Token>> Scan<'_, I> {
     }
 
     fn table(&mut self) -> Option<String> {
-        let mut parts = vec![quoted(&self.identifier()?)];
+        let mut parts = vec![identifier(&self.identifier()?)];
         while self.next_is(TokenKind::Dot) {
             self.tokens.next();
-            parts.push(quoted(&self.identifier()?));
+            parts.push(identifier(&self.identifier()?));
         }
         Some(parts.join("."))
     }
@@ -179,11 +180,6 @@ impl<I: Iterator<Item = Token>> Scan<'_, I> {
         self.tokens.next();
         columns
     }
-}
-
-/// A name in double quotes.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

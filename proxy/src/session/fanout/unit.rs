@@ -320,8 +320,7 @@ impl Session {
         self.transaction.failed |= failed;
         if status == TransactionStatus::Idle {
             let fan = self.fan();
-            (fan.internal, fan.wrote, fan.serializable) = (false, false, false);
-            fan.snapshot = false;
+            (fan.internal, fan.wrote, fan.serializable, fan.snapshot) = (false, false, false, false);
         }
         self.answered += 1;
         let received = self.client.inbox.take_read();

@@ -67,10 +67,15 @@ impl Session {
             answers.append(&mut self.tell_all(servers & !main, false, &bytes, Until::Ready));
         }
         self.hear_rows(&mut answers).await?;
+        self.note_begun(begins, &answers);
+        Ok(answers)
+    }
+
+    /// A transaction of ours is open that was begun for what comes before a statement.
+    pub(super) fn note_begun(&mut self, begins: bool, answers: &Answers) {
         if begins && answers.iter().any(|(_, hearing)| !hearing.is_lost()) {
             (self.fan().internal, self.fan().fresh) = (true, true);
         }
-        Ok(answers)
     }
 
     /// Has the other servers evaluate what changes something.
